@@ -1,0 +1,76 @@
+# Two commands are the whole set-up: `make run` and `make test`. `make help` lists the rest.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes
+BENCH := ../shared/bench
+BENCH_VENV := .venv-bench
+DATA ?= ../shared/data
+ROUNDS ?= 3
+.DEFAULT_GOAL := help
+.PHONY: help install run dev test test-fast lint format bench bench-compare eval lock clean
+
+help: ## Show what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/.installed: requirements.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) -r requirements.txt
+	@touch $@
+
+$(VENV)/.linked: pyproject.toml | $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt | $(VENV)/.installed
+	$(PIP) -r requirements-dev.txt
+	@touch $@
+
+install: $(VENV)/.installed $(VENV)/.linked ## Make .venv with the locked requirements
+
+run: install ## Migrate and serve on 127.0.0.1:8000
+	exec $(BIN)/askgraph serve
+
+dev: install ## Serve, and serve anew when a file changes
+	RELOAD=true LOG_FORMAT=console exec $(BIN)/askgraph serve
+
+test: install $(VENV)/.installed-dev lint ## Lint, types, import rules, all tests, coverage floor
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+
+test-fast: install $(VENV)/.installed-dev ## Tests without the slow ones
+	$(BIN)/python -m pytest -m "not model" -x -q
+
+lint: install $(VENV)/.installed-dev ## ruff, mypy --strict, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install $(VENV)/.installed-dev ## Format the code
+	$(BIN)/ruff check --fix --quiet .
+	$(BIN)/ruff format .
+
+$(BENCH_VENV)/.installed: $(BENCH)/requirements.txt
+	test -x $(BENCH_VENV)/bin/python || $(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r $(BENCH)/requirements.txt
+	@touch $@
+
+bench: install $(VENV)/.installed-dev ## Measure throughput and latency against the floor and the template (docs/performance.md)
+	@if test -d $(BENCH); then $(MAKE) --no-print-directory bench-compare; else echo "no $(BENCH): the comparison is left out"; fi
+	$(BIN)/python -m tests.benchmarks
+
+bench-compare: $(BENCH_VENV)/.installed
+	$(BENCH_VENV)/bin/python $(BENCH)/compare.py --rounds $(ROUNDS) --server "$(MAKE) -C $(CURDIR) run" --port 8000
+
+eval: install $(VENV)/.installed-dev ## Measure retrieval, answers and abstention on the data sets below DATA
+	$(BIN)/python -m tests.evaluation.retrieval $(DATA)
+
+lock: ## Lock the requirements anew, with hashes (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --extra build -o requirements.txt pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --extra build --extra dev -c requirements.txt -o requirements-dev.txt pyproject.toml
+
+clean: ## Remove what was installed, built and cached; data/ stays
+	rm -rf $(VENV) $(BENCH_VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	find cache -mindepth 1 ! -name .gitkeep -delete
