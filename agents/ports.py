@@ -1,0 +1,77 @@
+"""What the agents need of the world below them, in their own words."""
+
+from collections.abc import AsyncGenerator, Callable
+from typing import Protocol
+
+from infrastructure.event_log.entry import Batch, Entry
+from infrastructure.providers.types import Emit, ModelReply, ModelRequest
+
+
+class Model(Protocol):
+    """A model, or whatever answers like one."""
+
+    @property
+    def name(self) -> str:
+        """The provider's name (`openai`, `langchain`, `extractive`): bounded, fit for a metric's label."""
+
+    @property
+    def model(self) -> str:
+        """The model's name as shown to the one who asked."""
+
+    async def stream(self, request: ModelRequest, emit: Emit) -> ModelReply:
+        """Answer `request`, giving text to `emit` as it arrives.
+
+        When the task is cancelled the upstream connection is closed before `CancelledError` leaves this method.
+
+        Raises:
+            ProviderUnavailable: refused, too slow, 429 or 5xx after the retries. Text may have been emitted before.
+            ProviderRejected: the endpoint refuses this request or this key.
+            ProviderProtocolError: the endpoint sent what it must not send.
+        """
+
+    async def aclose(self) -> None:
+        """Give back connections."""
+
+
+class EventLog(Protocol):
+    """The frames of runs, in order. One writer a run, any number of readers, none of which holds up another."""
+
+    def append(self, run_id: str, entry: Entry) -> None:
+        """Add the next frame (`entry.seq` is one more than the last) and wake the run's readers.
+
+        Raises:
+            ValueError: `seq` leaves a hole, or the run has had its terminal frame.
+        """
+
+    def read(self, run_id: str, after: int = 0) -> AsyncGenerator[Batch, None]:
+        """The frames after `after`, then live ones, in batches; ends behind the terminal frame.
+
+        A batch that begins behind frames which are no longer held carries `gap` and the answer's text up to there.
+
+        Raises:
+            NotFound: no such run, or it left.
+        """
+
+    async def terminal(self, run_id: str) -> Entry:
+        """The run's last frame, as soon as there is one.
+
+        Raises:
+            NotFound: no such run, or it left.
+        """
+
+    def last_seq(self, run_id: str) -> int:
+        """The newest frame's number; 0 for a run without frames."""
+
+    def answer(self, run_id: str) -> str:
+        """The answer's text so far.
+
+        Raises:
+            NotFound: no such run, or it left.
+        """
+
+    def require(self, run_id: str) -> None:
+        """Raise NotFound when there is no such run, or it left."""
+
+
+Clock = Callable[[], float]
+"""Unix seconds."""

@@ -1,0 +1,83 @@
+"""The errors of the service: a small tree in which every leaf carries a kind.
+
+    AskGraphError
+    ├── InvalidInput          what the caller sent cannot be used
+    ├── NotFound              no such thing, or not the caller's
+    ├── Conflict              the state of things forbids it now
+    ├── RateLimited           too many, too fast
+    ├── PayloadTooLarge       more bytes than allowed
+    ├── ShuttingDown          the process is about to end
+    ├── ToolFailed            a tool could not do what the model asked for; the model is told
+    ├── KnowledgeError        a document cannot be read; it is named and skipped
+    └── ProviderError         the model's side failed
+        ├── ProviderUnavailable    refused, timed out, 429 or 5xx after every retry
+        ├── ProviderRejected       401, 403, 400, quota: trying again is of no use
+        └── ProviderProtocolError  what it sent is not what it should have sent
+
+A kind is a stable snake_case word that clients may rely on. What turns a kind into an HTTP status or a frame is
+`infrastructure.error_handlers` and `agents.events`; nothing here knows of either.
+Messages are written for the caller: never a path, a key, a stack trace or the caller's own input.
+"""
+
+
+class AskGraphError(Exception):
+    """An error with a message that may be shown to whoever asked."""
+
+    kind = "internal_error"
+    retryable = False
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry_after = retry_after
+
+
+class InvalidInput(AskGraphError):
+    kind = "validation_error"
+
+
+class NotFound(AskGraphError):
+    kind = "not_found"
+
+
+class Conflict(AskGraphError):
+    kind = "conflict"
+
+
+class RateLimited(AskGraphError):
+    kind = "rate_limited"
+    retryable = True
+
+
+class PayloadTooLarge(AskGraphError):
+    kind = "payload_too_large"
+
+
+class ShuttingDown(AskGraphError):
+    kind = "shutting_down"
+    retryable = True
+
+
+class ToolFailed(AskGraphError):
+    kind = "tool_failed"
+
+
+class KnowledgeError(AskGraphError):
+    kind = "knowledge_error"
+
+
+class ProviderError(AskGraphError):
+    kind = "provider_unavailable"
+
+
+class ProviderUnavailable(ProviderError):
+    retryable = True
+
+
+class ProviderRejected(ProviderError):
+    kind = "provider_rejected"
+
+
+class ProviderProtocolError(ProviderError):
+    kind = "provider_protocol_error"
+    retryable = True

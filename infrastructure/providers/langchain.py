@@ -1,0 +1,198 @@
+"""Any LangChain chat model, behind the same port as the lean client.
+
+It costs some 700 µs of CPU a token where `openai.py` costs under 20; it is here for the vendors that only LangChain
+speaks to. LangChain is imported where it is used: importing it takes seconds.
+"""
+
+import asyncio
+import importlib
+import json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, cast
+
+import structlog
+
+from infrastructure.errors import AskGraphError, ProviderProtocolError, ProviderUnavailable
+from infrastructure.providers.chat_body import as_openai_tool
+from infrastructure.providers.refusals import error_words, refusal
+from infrastructure.providers.reply import MAX_ANSWER, estimated_usage
+from infrastructure.providers.timeouts import NO_START, Timeouts, Watch
+from infrastructure.providers.tool_calls import ToolCallPieces
+from infrastructure.providers.types import Emit, Message, ModelReply, ModelRequest, Usage
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+    from langchain_core.messages import AIMessageChunk, BaseMessage
+
+log = structlog.get_logger(__name__)
+
+
+class LangChainProvider:
+    """A `BaseChatModel` as a model of ours. Retries are the wrapped model's own affair."""
+
+    def __init__(
+        self,
+        chat_model: "BaseChatModel",
+        name: str = "langchain",
+        *,
+        timeouts: Timeouts | None = None,
+        max_answer: int = MAX_ANSWER,
+    ) -> None:
+        self._chat_model = chat_model
+        self._name = name
+        self._timeouts = timeouts or Timeouts()
+        self._max_answer = max_answer
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def model(self) -> str:
+        for field in ("model_name", "model", "model_id"):
+            if isinstance(found := getattr(self._chat_model, field, None), str) and found:
+                return found
+        return self._name
+
+    async def stream(self, request: ModelRequest, emit: Emit) -> ModelReply:
+        """Answer `request`; see `agents.ports.Model` for what holds of every model."""
+        reply = _Reply(self._max_answer)
+        try:
+            async with asyncio.timeout(None) as scope:
+                watch = Watch(scope, self._timeouts)
+                watch.expect(self._timeouts.first_event, NO_START)
+                try:
+                    await self._read(request, reply, emit, watch)
+                finally:
+                    watch.close()
+        except TimeoutError as fault:
+            if not scope.expired():
+                raise
+            raise ProviderUnavailable(watch.verdict) from fault
+        return reply.finish(request, self.model)
+
+    async def aclose(self) -> None:
+        """A chat model closes its own connections when it is collected."""
+
+    async def _read(self, request: ModelRequest, reply: "_Reply", emit: Emit, watch: Watch) -> None:
+        messages = [as_langchain_message(message) for message in request.messages]
+        options = {"max_tokens": request.max_tokens, "temperature": request.temperature}
+        options = {option: value for option, value in options.items() if value is not None}
+        runnable: Any = self._chat_model
+        if request.tools:
+            runnable = runnable.bind_tools([as_openai_tool(tool) for tool in request.tools])
+        stream = cast("AsyncGenerator[AIMessageChunk]", runnable.astream(messages, **options))
+        async with aclosing(stream) as chunks:
+            while (chunk := await self._next(chunks)) is not None:
+                watch.alive()
+                if text := reply.take(chunk):
+                    emit(text)
+
+    async def _next(self, chunks: "AsyncGenerator[AIMessageChunk]") -> "AIMessageChunk | None":
+        try:
+            return await anext(chunks, None)
+        except AskGraphError:
+            raise
+        except Exception as fault:  # every integration raises classes of its own
+            raise self._translated(fault) from fault
+
+    def _translated(self, fault: Exception) -> AskGraphError:
+        """By its status where it has one, as the SDKs' errors do; else the model is taken to be out of reach."""
+        status = getattr(fault, "status_code", None)
+        body = getattr(fault, "body", None)
+        words = error_words(body) or error_words({"code": getattr(fault, "code", None)})
+        log.warning("provider_failed", provider=self._name, error=type(fault).__name__, status=status)
+        if isinstance(status, int) and status >= 300:
+            return refusal(status, words)
+        if isinstance(fault, json.JSONDecodeError | UnicodeDecodeError):
+            return ProviderProtocolError("The model sent broken JSON.")
+        return ProviderUnavailable("The model cannot be reached.")
+
+
+class _Reply:
+    """A reply out of LangChain's message chunks."""
+
+    def __init__(self, max_answer: int) -> None:
+        self._max_answer = max_answer
+        self._texts: list[str] = []
+        self._size = 0
+        self._calls = ToolCallPieces()
+        self._usage = Usage()
+        self._finish_reason: str | None = None
+
+    def take(self, chunk: "AIMessageChunk") -> str:
+        for piece in chunk.tool_call_chunks:
+            self._calls.add(piece.get("index"), piece.get("id"), piece.get("name"), piece.get("args"))
+        if usage := chunk.usage_metadata:
+            self._usage += Usage(usage["input_tokens"], usage["output_tokens"])
+        self._finish_reason = finish_reason(chunk.response_metadata) or self._finish_reason
+        text = str(chunk.text)
+        self._size += len(text)
+        if self._size > self._max_answer:
+            raise ProviderProtocolError("The model's answer is too long.")
+        self._texts.append(text)
+        return text
+
+    def finish(self, request: ModelRequest, model: str) -> ModelReply:
+        text = "".join(self._texts)
+        calls = self._calls.finish()
+        usage = self._usage if self._usage != Usage() else estimated_usage(request, text)
+        reason = "tool_calls" if calls else self._finish_reason or "stop"
+        return ModelReply(text, model, reason, calls, usage)
+
+
+def finish_reason(metadata: dict[str, Any]) -> str | None:
+    """OpenAI's word for why an answer ended, from the words of several vendors."""
+    for field in ("finish_reason", "stop_reason", "done_reason"):
+        if isinstance(reason := metadata.get(field), str) and reason:
+            word = reason.lower()
+            return {"end_turn": "stop", "max_tokens": "length", "tool_use": "tool_calls"}.get(word, word)
+    return None
+
+
+def as_langchain_message(message: Message) -> "BaseMessage":
+    from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
+
+    match message.role:
+        case "system":
+            return SystemMessage(message.content)
+        case "user":
+            return HumanMessage(message.content)
+        case "tool":
+            return ToolMessage(message.content, tool_call_id=message.tool_call_id or "")
+    calls, invalid = [], []
+    for call in message.tool_calls:
+        arguments = _object(call.arguments)
+        if arguments is not None:
+            calls.append({"name": call.name, "args": arguments, "id": call.id, "type": "tool_call"})
+        else:
+            broken = {"name": call.name, "args": call.arguments, "id": call.id, "error": None}
+            invalid.append(broken | {"type": "invalid_tool_call"})
+    return AIMessage(message.content, tool_calls=calls, invalid_tool_calls=invalid)
+
+
+def load_chat_model(path: str, **options: Any) -> "BaseChatModel":
+    """The chat model of a class named as `package.module:Class`, made with `options`. Blocks while it imports.
+
+    Raises:
+        ValueError: there is no such class, or it is no chat model.
+    """
+    from langchain_core.language_models import BaseChatModel
+
+    module, _, name = path.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as fault:
+        raise ValueError("a chat model is named as package.module:Class, of an installed package") from fault
+    if not (isinstance(found, type) and issubclass(found, BaseChatModel)):
+        raise ValueError("that class is no LangChain chat model")
+    return found(**options)
+
+
+def _object(arguments: str) -> dict[str, Any] | None:
+    try:
+        value = json.loads(arguments or "{}")
+    except json.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None
