@@ -1,0 +1,95 @@
+"""Measure what a search costs over synthetic chunks.
+
+    python -m tests.evaluation.latency [CHUNKS ...]
+
+Words are drawn from a Zipf distribution, 120 a chunk; questions have 6 words. Times are of one search after another,
+with the hop to the search thread and without it; CPU is of the whole process.
+"""
+
+import argparse
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from infrastructure.embedders.wordllama import WordLlamaEmbedder
+from infrastructure.lexical.tantivy import LexicalIndex
+from services.knowledge.records import ChunkRecord
+from services.knowledge.search import Batch, SearchIndex
+from tests.evaluation.corpora import chunk
+
+VOCABULARY = 50_000
+WORDS = 120
+QUESTIONS = 300
+BATCH = 2_000
+
+
+def vocabulary(generator: np.random.Generator) -> list[str]:
+    syllables = ["ba", "co", "di", "fu", "ga", "le", "mi", "no", "pe", "qua", "ri", "so", "ta", "ve", "xo", "zu"]
+    return ["".join(generator.choice(syllables, size=generator.integers(2, 6))) for _ in range(VOCABULARY)]
+
+
+async def measure(count: int, folder: Path) -> str:
+    generator = np.random.default_rng(0)
+    words = np.array(vocabulary(generator))
+    chances = 1 / np.arange(1, VOCABULARY + 1) ** 1.05
+    chances /= chances.sum()
+
+    def text(size: int) -> str:
+        return " ".join(words[generator.choice(VOCABULARY, size=size, p=chances)])
+
+    records: dict[int, ChunkRecord] = {}
+
+    async def fetch(rows: Sequence[int]) -> list[ChunkRecord]:
+        return [records[row] for row in rows]
+
+    async def batches() -> AsyncIterator[Batch]:
+        for start in range(0, count, BATCH):
+            found = [
+                chunk(row, f"document-{row // 50}", text(3), f"{text(60)}. {text(60)}.", text(4))
+                for row in range(start, min(start + BATCH, count))
+            ]
+            records.update((record.row, record) for record in found)
+            yield found, embedder.embed([record.index_text() for record in found])
+
+    embedder = WordLlamaEmbedder()
+    index = SearchIndex(embedder, LexicalIndex(folder), fetch)
+    await index.load(batches(), generation=1)
+    questions = [text(6) for _ in range(QUESTIONS)]
+    lines = [f"{count} chunks"]
+    for name, warm in (("first time", False), ("again", True)):
+        times, cpu = [], time.process_time()
+        for question in questions:
+            began = time.perf_counter()
+            await index.search(question)
+            times.append(time.perf_counter() - began)
+        lines.append(line(f"{name}, with hop", times, time.process_time() - cpu))
+        if warm:
+            times, cpu = [], time.process_time()
+            for question in questions:
+                began = time.perf_counter()
+                index._search(question, 8)
+                times.append(time.perf_counter() - began)
+            lines.append(line(f"{name}, no hop", times, time.process_time() - cpu))
+    await index.aclose()
+    return "\n".join(lines)
+
+
+def line(name: str, seconds: Sequence[float], cpu: float) -> str:
+    p50, p95 = np.percentile(np.array(seconds) * 1000, [50, 95])
+    return f"  {name:22} p50 {p50:6.2f} ms  p95 {p95:6.2f} ms  CPU {cpu / len(seconds) * 1000:6.2f} ms"
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("chunks", nargs="*", type=int, default=[300, 1_000, 100_000])
+    for count in parser.parse_args().chunks:
+        with TemporaryDirectory() as folder:
+            print(await measure(count, Path(folder)))  # noqa: T201 -- a command's output
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,54 @@
+"""WordLlama's vectors, read from its wheel."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from infrastructure.embedders import wordllama
+from infrastructure.embedders.wordllama import WordLlamaEmbedder
+
+
+@pytest.fixture(scope="module")
+def embedder() -> WordLlamaEmbedder:
+    return WordLlamaEmbedder()
+
+
+def test_texts_become_unit_vectors(embedder: WordLlamaEmbedder) -> None:
+    vectors = embedder.embed(["What is lending?", "How do I bake bread?"])
+    assert vectors.shape == (2, embedder.dimensions)
+    assert vectors.dtype == np.float32
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx([1, 1], abs=1e-5)
+
+
+def test_a_text_without_tokens_is_all_zeros_and_no_texts_are_no_rows(embedder: WordLlamaEmbedder) -> None:
+    assert not embedder.embed([""]).any()
+    assert embedder.embed([]).shape == (0, 256)
+
+
+def test_close_meanings_are_closer_than_others(embedder: WordLlamaEmbedder) -> None:
+    loan, credit, bread = embedder.embed(["a bank loan", "credit from a bank", "bread and butter"])
+    assert loan @ credit > loan @ bread
+
+
+def test_it_is_what_wordllama_itself_computes(embedder: WordLlamaEmbedder) -> None:
+    package = pytest.importorskip("wordllama")
+    theirs = package.WordLlama.load(cache_dir=Path(package.__file__).parent, disable_download=True)
+    texts = ["What is impermanent loss?", "Bees make honey. " * 40]
+    assert embedder.embed(texts) == pytest.approx(theirs.embed(texts, norm=True), abs=1e-3)
+
+
+def test_without_the_package_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(FileNotFoundError, match="not installed"):
+        WordLlamaEmbedder()
+
+
+def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
+    header = json.dumps({"embedding.weight": {"dtype": "F32", "shape": [1, 8], "data_offsets": [0, 32]}}).encode()
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(32))
+    with pytest.raises(FileNotFoundError, match="float16"):
+        wordllama._map_matrix(path)
