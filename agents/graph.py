@@ -1,0 +1,67 @@
+"""The way of a question, as a LangGraph state machine compiled once.
+
+    recall → retrieve ─┬─▶ curated ─────────────┐
+                       └─▶ generate ⇄ use_tools ─┴─▶ ground
+
+Tokens do not pass through here: the model's adapter gives them to the run's writer. The graph sees nodes' results.
+Where the way parts, the node itself names the next one (`Command`), by a pure function of `policies`: a conditional edge
+is a node more to LangGraph and costs 0.2 ms (1.24 against 0.79 ms of CPU for four nodes with two partings).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from langgraph.graph import END, START, StateGraph
+
+from agents import nodes
+from agents.generation import Generation
+from agents.state import Outcome, Result, RunContext, State
+
+
+@dataclass(frozen=True, slots=True)
+class GraphSettings:
+    """`curated_threshold`: similarity from which a curated answer is given. `support_threshold`: confidence below
+    which nothing in the knowledge supports an answer. `max_steps`: rounds of tools in one run."""
+
+    curated_threshold: float
+    support_threshold: float
+    max_results: int = 6
+    history_tokens: int = 2000
+    max_steps: int = 5
+
+
+class AnswerGraph:
+    """The compiled graph."""
+
+    def __init__(
+        self, search: nodes.Search, generation: Generation, ground: nodes.Ground, settings: GraphSettings
+    ) -> None:
+        self._graph: Any = _build(search, generation, ground, settings).compile()
+        self._config = {"recursion_limit": 2 * settings.max_steps + 10}
+
+    async def run(self, context: RunContext) -> Outcome:
+        """Take a question through the graph."""
+        result: Result = await self._graph.ainvoke({"exchange": ()}, self._config, context=context)
+        return result["outcome"]
+
+    def draw(self) -> str:
+        """The graph as a Mermaid diagram."""
+        return str(self._graph.get_graph().draw_mermaid())
+
+
+def _build(search: nodes.Search, generation: Generation, ground: nodes.Ground, settings: GraphSettings) -> Any:
+    graph: Any = StateGraph(State, context_schema=RunContext, output_schema=Result)
+    graph.add_node("recall", nodes.recall(settings.history_tokens))
+    found = nodes.retrieve(search, settings.max_results, settings.curated_threshold)
+    graph.add_node("retrieve", found, destinations=("curated", "generate"))
+    graph.add_node("curated", nodes.curated())
+    answering = nodes.generate(generation, settings.support_threshold)
+    graph.add_node("generate", answering, destinations=("use_tools", "ground"))
+    graph.add_node("use_tools", nodes.use_tools(generation))
+    graph.add_node("ground", nodes.ground_answer(ground, settings.support_threshold))
+    graph.add_edge(START, "recall")
+    graph.add_edge("recall", "retrieve")
+    graph.add_edge("use_tools", "generate")
+    graph.add_edge("curated", "ground")
+    graph.add_edge("ground", END)
+    return graph

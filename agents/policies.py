@@ -1,0 +1,62 @@
+"""The graph's decisions: pure functions of what is known, tested without a graph."""
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from infrastructure.providers.types import Message, ToolCall, Usage
+from services.knowledge.search import Retrieval
+from services.sessions import Turn
+
+NO_USAGE = Usage()
+CHARS_PER_TOKEN = 4  # the usual rule of thumb for English text in byte-pair vocabularies
+MAX_REPEATS = 2  # how often one tool may be called with the same arguments in a run
+
+
+def after_retrieve(retrieval: Retrieval, curated_threshold: float) -> Literal["curated", "generate"]:
+    """A close curated question is answered as it stands; everything else is for the model."""
+    match = retrieval.curated
+    return "curated" if match is not None and match.similarity >= curated_threshold else "generate"
+
+
+def after_generate(tool_calls: Sequence[ToolCall]) -> Literal["use_tools", "ground"]:
+    """Calls are always answered, if only by saying that the budget is used up; without calls the answer is there."""
+    return "use_tools" if tool_calls else "ground"
+
+
+def budget_spent(
+    *, steps_used: int, max_steps: int, tokens_used: int, max_tokens: int, repeats: int, seconds_left: float
+) -> str | None:
+    """Which budget is used up, if one is: `seconds`, `tokens`, `repeats` or `steps`."""
+    if seconds_left <= 0:
+        return "seconds"
+    if tokens_used >= max_tokens:
+        return "tokens"
+    if repeats > MAX_REPEATS:
+        return "repeats"
+    if steps_used >= max_steps:
+        return "steps"
+    return None
+
+
+def estimate_tokens(text: str) -> int:
+    return len(text) // CHARS_PER_TOKEN + 1
+
+
+def trim_history(turns: Iterable[Turn], max_tokens: int) -> tuple[Message, ...]:
+    """The newest turns that fit into `max_tokens`, oldest first. A turn is kept whole or not at all."""
+    kept: list[Message] = []
+    left = max_tokens
+    for turn in reversed(tuple(turns)):
+        left -= estimate_tokens(turn.question) + estimate_tokens(turn.answer)
+        if left < 0:
+            break
+        kept += (Message("assistant", turn.answer), Message("user", turn.question))
+    return tuple(reversed(kept))
+
+
+def final_confidence(retrieved: float, grounded: bool) -> float:
+    """How sure the whole answer is: what retrieval says, at most half of it when a sentence lacks support.
+
+    Half is a convention, not a measurement: it keeps an unsupported answer below any sensible threshold.
+    """
+    return round(retrieved if grounded else retrieved / 2, 4)

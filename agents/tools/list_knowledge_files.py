@@ -1,0 +1,21 @@
+"""Tool: say which documents there are."""
+
+from agents.tools.base import Arguments, Tool, ToolResult, make_tool
+from services.knowledge.library import Library
+
+MAX_LISTED = 500
+
+
+class Nothing(Arguments):
+    """Takes no arguments."""
+
+
+def list_knowledge_files(library: Library) -> Tool:
+    async def call(_: Nothing) -> ToolResult:
+        documents = await library.list_documents()
+        lines = [f"{document.name} - {document.title}" for document in documents[:MAX_LISTED]]
+        if len(documents) > MAX_LISTED:
+            lines.append(f"… and {len(documents) - MAX_LISTED} more")
+        return ToolResult("\n".join(lines) or "There are no documents.")
+
+    return make_tool("list_knowledge_files", "List the documents of the knowledge base.", Nothing, call)
