@@ -1,0 +1,186 @@
+"""What one WebSocket at `/ws/ask` says and hears: frames in, runs followed, frames out."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import aclosing
+from typing import Any
+
+import orjson
+import structlog
+
+from agents.questions import clean_question, clean_request_id
+from agents.runner import Ask
+from backend.container import Container
+from backend.schemas import frames
+from backend.streaming import gap_frames
+from infrastructure.errors import AskGraphError, InvalidInput, NotFound, RateLimited
+from infrastructure.event_log.entry import Batch
+from infrastructure.websocket_manager import POLICY, RESTARTING, Connection, ConnectionClosed
+from services.sessions import parse_session_id
+
+log = structlog.get_logger()
+MAX_BAD_FRAMES = 10
+MAX_FOLLOWED = 32  # runs that one connection may read at once
+MAX_SEQ = 2**53
+
+
+class Unauthorized(AskGraphError):
+    kind = "unauthorized"
+
+
+class AskSocket:
+    """The conversation with one client. It reads runs from the event log and owns none of them."""
+
+    def __init__(self, connection: Connection, parts: Container, caller: str, session_id: str) -> None:
+        self._connection = connection
+        self._parts = parts
+        self._caller = caller
+        self._session_id = session_id
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._following: dict[str, asyncio.Task[None]] = {}
+        self._bad_frames = 0
+        self._received = parts.metrics.ws_messages.labels
+        self._handlers = {
+            "question": self._question,
+            "cancel": self._cancel,
+            "pause": self._pause,
+            "resume": self._resume,
+            "attach": self._attach,
+            "auth": self._auth,
+            "ping": self._ping,
+            "heartbeat_response": self._heartbeat_response,
+        }
+
+    async def hear(self, text: str) -> None:
+        """Take one message. A bad one is answered with an `error` frame; ten in a row close the connection."""
+        try:
+            frame = _parse(text)
+            kind = frame.get("type")
+            handler = self._handlers.get(kind) if isinstance(kind, str) else None
+            if handler is None:
+                raise InvalidInput("Unknown frame type.")
+            self._received("in", kind).inc()
+            await handler(frame)
+        except AskGraphError as error:
+            await self._refuse(error)
+        else:
+            self._bad_frames = 0
+
+    def leave(self) -> None:
+        """The connection is over: stop reading. Runs go on."""
+        for task in self._following.values():
+            task.cancel()
+
+    async def _refuse(self, error: AskGraphError) -> None:
+        self._parts.metrics.error(error.kind)
+        self._received("in", "bad").inc()
+        await self._connection.send((frames.failure(error),))
+        if isinstance(error, InvalidInput):
+            self._bad_frames += 1
+            if self._bad_frames >= MAX_BAD_FRAMES:
+                self._connection.close(POLICY, "too many bad frames")
+
+    async def _question(self, frame: Mapping[str, Any]) -> None:
+        fields = frame.get("data", frame)
+        if not isinstance(fields, dict):
+            raise InvalidInput("data must be an object.")
+        question = clean_question(fields.get("question"), self._parts.settings.question_max_chars)
+        session_id = parse_session_id(fields.get("session_id")) or self._session_id
+        request_id = clean_request_id(fields.get("request_id"))
+        self._parts.limit.require(self._caller)
+        self._make_room()
+        self._parts.metrics.queries.inc()
+        run = await self._parts.runner.start(Ask(question, self._caller, session_id, True, request_id))
+        if run.id not in self._following:
+            self._follow(run.id, 0)
+
+    async def _attach(self, frame: Mapping[str, Any]) -> None:
+        run_id, after = frame.get("run_id"), frame.get("after", 0)
+        if not isinstance(run_id, str):
+            raise InvalidInput("run_id is missing.")
+        if type(after) is not int or not 0 <= after <= MAX_SEQ:
+            raise InvalidInput("after must be a whole number from 0.")
+        self._parts.event_log.require(run_id)
+        self._parts.metrics.replays.inc()
+        if (earlier := self._following.pop(run_id, None)) is not None:
+            earlier.cancel()
+        self._make_room()
+        self._follow(run_id, after)
+
+    async def _cancel(self, frame: Mapping[str, Any]) -> None:
+        run_id = frame.get("run_id")
+        if run_id is None:
+            run_id = next(reversed(self._following), None)
+        if run_id is None:
+            raise NotFound("There is no run to cancel.")
+        if not isinstance(run_id, str):
+            raise InvalidInput("run_id must be text.")
+        self._parts.event_log.require(run_id)
+        await self._parts.runner.cancel(run_id)
+
+    async def _pause(self, _: Mapping[str, Any]) -> None:
+        self._flowing.clear()
+        await self._connection.send((frames.status("paused"),))
+
+    async def _resume(self, _: Mapping[str, Any]) -> None:
+        self._flowing.set()
+        if not self._following:
+            await self._connection.send((frames.status("ready"),))
+
+    async def _auth(self, frame: Mapping[str, Any]) -> None:
+        if not isinstance(frame.get("token"), str):
+            raise InvalidInput("token is missing.")
+        raise Unauthorized("This token is not valid.")
+
+    async def _ping(self, _: Mapping[str, Any]) -> None:
+        await self._connection.send((frames.pong(),))
+
+    async def _heartbeat_response(self, _: Mapping[str, Any]) -> None:
+        """A sign of life; that it came is all it says."""
+
+    def _make_room(self) -> None:
+        if len(self._following) >= MAX_FOLLOWED:
+            raise RateLimited("Too many runs are being read on this connection.")
+
+    def _follow(self, run_id: str, after: int) -> None:
+        task = asyncio.create_task(self._send_run(run_id, after), name=f"follow {run_id}")
+        self._following[run_id] = task
+        self._connection.busy = True
+        task.add_done_callback(lambda done: self._followed(run_id, done))
+
+    def _followed(self, run_id: str, task: asyncio.Task[None]) -> None:
+        if self._following.get(run_id) is task:
+            del self._following[run_id]
+        self._connection.busy = bool(self._following)
+        if not task.cancelled() and (error := task.exception()) and not isinstance(error, ConnectionClosed):
+            log.error("following a run failed", run_id=run_id, error=type(error).__name__)
+        if self._parts.websockets.draining and not self._following:
+            self._connection.close(RESTARTING, "restarting: reconnect")
+
+    async def _send_run(self, run_id: str, after: int) -> None:
+        async with aclosing(self._parts.event_log.read(run_id, after)) as batches:
+            async for batch in batches:
+                if not self._flowing.is_set():
+                    await self._flowing.wait()
+                await self._connection.send(_messages(run_id, batch))
+                self._parts.sent_frames.inc(len(batch.entries))
+        await self._flowing.wait()
+        await self._connection.send((frames.status("ready", run_id),))
+
+
+def _messages(run_id: str, batch: Batch) -> list[bytes]:
+    messages = [entry.data for entry in batch.entries]
+    if batch.gap is not None:
+        messages[:0] = gap_frames(run_id, batch.gap)
+    return messages
+
+
+def _parse(text: str) -> dict[str, Any]:
+    try:
+        frame = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise InvalidInput("The frame is not valid JSON.") from None
+    if not isinstance(frame, dict):
+        raise InvalidInput("A frame is a JSON object.")
+    return frame

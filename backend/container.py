@@ -1,0 +1,215 @@
+"""The composition root: which implementation is used has its one answer here."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+
+import structlog
+import uuid_utils
+from prometheus_client import Counter
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from agents.generation import Generation
+from agents.graph import AnswerGraph, GraphSettings
+from agents.ports import Model
+from agents.runner import RunLimits, Runner
+from agents.toolbox import Toolbox
+from agents.tools.list_knowledge_files import list_knowledge_files
+from agents.tools.read_knowledge_file import read_knowledge_file
+from agents.tools.search_knowledge_base import search_knowledge_base
+from backend.assembly import Knowledge, Models, open_knowledge, open_models
+from backend.settings import Settings
+from infrastructure.database.engine import Database
+from infrastructure.event_log.memory import MemoryEventLog
+from infrastructure.monitoring import Metrics
+from infrastructure.websocket_manager import WebSocketManager
+from middleware.rate_limit import CallerLimit
+from services.cache import CacheManager
+from services.knowledge.confidence import ANSWER_THRESHOLD
+from services.knowledge.grounding import Grounder
+from services.knowledge.index import Indexer
+from services.knowledge.library import Library
+from services.knowledge.search import SearchIndex
+from services.sessions import SessionManager
+
+log = structlog.get_logger()
+SWEEP_SECONDS = 30.0
+LAG_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """The long-lived parts, opened together and closed together."""
+
+    settings: Settings
+    version: str
+    metrics: Metrics
+    limit: CallerLimit
+    database: Database
+    cache: CacheManager
+    search: SearchIndex
+    library: Library
+    indexer: Indexer
+    model: Model
+    event_log: MemoryEventLog
+    sessions: SessionManager
+    runner: Runner
+    websockets: WebSocketManager
+    sent_frames: Counter
+    new_id: Callable[[], str]
+
+    @property
+    def model_message(self) -> str:
+        if self.model.name == "extractive":
+            return "No model is configured: answers are the knowledge's own sentences, cited."
+        return f"Answers come from {self.model.model} over {self.model.name}, grounded in the knowledge."
+
+    async def drain(self) -> None:
+        """Take no more questions, let runs end and their readers read, then close every socket with 1012."""
+        self.websockets.drain()
+        await self.runner.drain(self.settings.shutdown_grace_seconds)
+        self.websockets.close_all()
+
+    async def database_state(self) -> str:
+        """`ok`, or what is wrong in a word."""
+        try:
+            async with self.database.read() as session:
+                await session.execute(text("SELECT 1"))
+        except SQLAlchemyError as error:
+            log.warning("database does not answer", error=type(error).__name__)
+            return "unavailable"
+        return "ok"
+
+
+@lru_cache(1)
+def service_version() -> str:
+    try:
+        return version("askgraph")
+    except PackageNotFoundError:  # run from a checkout that was not installed
+        return "0.0.0"
+
+
+@asynccontextmanager
+async def open_container(
+    settings: Settings, metrics: Metrics, limit: CallerLimit, *, watching: bool = True
+) -> AsyncIterator[Container]:
+    """Open every part, in the order of need, and close them in reverse.
+
+    `watching` False leaves out what only a server needs: the folder's watcher and the sweeps.
+    """
+    async with AsyncExitStack() as stack:
+        knowledge = await open_knowledge(settings, metrics, stack)
+        container = assemble(settings, metrics, limit, knowledge, stack)
+        await knowledge.indexer.start()
+        if watching:
+            for work in (knowledge.indexer.watch(), sweep(container), measure_lag(metrics)):
+                task = asyncio.create_task(work)
+                stack.push_async_callback(_end, task)
+        yield container
+
+
+def assemble(
+    settings: Settings, metrics: Metrics, limit: CallerLimit, knowledge: Knowledge, stack: AsyncExitStack
+) -> Container:
+    """Everything above the knowledge."""
+    models = open_models(settings, knowledge.search, stack)
+    event_log = MemoryEventLog(max_run_bytes=settings.run_log_max_bytes, ttl_seconds=settings.run_log_seconds)
+    sessions = SessionManager(
+        max_turns=settings.max_session_history,
+        max_sessions=settings.max_sessions,
+        ttl_seconds=settings.session_ttl_days * 86_400,
+    )
+    runner = Runner(
+        _graph(settings, knowledge, models),
+        event_log,
+        sessions,
+        metrics,
+        limits=RunLimits(
+            settings.run_max_seconds, settings.run_max_tokens, settings.max_tool_iterations, settings.max_active_runs
+        ),
+        concurrency=settings.session_concurrency,
+        new_id=new_id,
+        clock=time.time,
+    )
+    websockets = WebSocketManager(
+        metrics,
+        max_per_address=settings.ws_max_connections_per_address,
+        heartbeat_seconds=settings.ws_heartbeat_seconds,
+        send_timeout=settings.ws_send_timeout_seconds,
+    )
+    return Container(
+        settings=settings,
+        version=service_version(),
+        metrics=metrics,
+        limit=limit,
+        database=knowledge.database,
+        cache=knowledge.cache,
+        search=knowledge.search,
+        library=knowledge.library,
+        indexer=knowledge.indexer,
+        model=models.model,
+        event_log=event_log,
+        sessions=sessions,
+        runner=runner,
+        websockets=websockets,
+        sent_frames=metrics.ws_messages.labels("out", "run"),
+        new_id=new_id,
+    )
+
+
+def _graph(settings: Settings, knowledge: Knowledge, models: Models) -> AnswerGraph:
+    tools = Toolbox(
+        (
+            search_knowledge_base(knowledge.search.search, settings.agent_max_results),
+            list_knowledge_files(knowledge.library),
+            read_knowledge_file(knowledge.library),
+        )
+    )
+    generation = Generation(
+        models.model, models.extractive, tools, "extractive" in settings.model_fallbacks, settings.max_answer_tokens
+    )
+    return AnswerGraph(
+        knowledge.search.search,
+        generation,
+        Grounder(knowledge.search.analysis).ground,
+        GraphSettings(
+            curated_threshold=settings.agent_similarity_threshold,
+            support_threshold=ANSWER_THRESHOLD,
+            max_results=settings.agent_max_results,
+            history_tokens=settings.history_max_tokens,
+            max_steps=settings.max_tool_iterations,
+        ),
+    )
+
+
+def new_id() -> str:
+    """UUID version 7: unguessable, and in the order of making."""
+    return str(uuid_utils.uuid7())
+
+
+async def sweep(container: Container) -> None:
+    """Let go, now and then, of what nobody uses any more."""
+    while True:
+        await asyncio.sleep(SWEEP_SECONDS)
+        container.event_log.expire()
+        container.sessions.expire()
+
+
+async def measure_lag(metrics: Metrics) -> None:
+    """Say how late timers run: what everything on this loop waits for."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + LAG_SECONDS
+        await asyncio.sleep(LAG_SECONDS)
+        metrics.loop_lag.observe(max(0.0, loop.time() - due))
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

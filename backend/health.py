@@ -1,0 +1,39 @@
+"""What readiness is made of: each part asked, none assumed."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from backend.container import Container
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """`body` names each part with `ok`, or with what is wrong with it."""
+
+    ready: bool
+    body: dict[str, Any]
+
+
+async def readiness(parts: Container) -> Readiness:
+    """Ask the database, look at the knowledge base, the model and the cache; draining is not ready.
+
+    A cache that is away is told and does not make the service unready: it is a help, not a need.
+    """
+    knowledge = await parts.library.status()
+    database = await parts.database_state()
+    loaded = parts.indexer.loaded
+    ready = database == "ok" and loaded and not parts.runner.draining
+    body = {
+        "status": "ready" if ready else "draining" if parts.runner.draining else "not_ready",
+        "version": parts.version,
+        "database": database,
+        "knowledge_base": {
+            "status": "ok" if loaded else "loading",
+            "documents": knowledge.documents,
+            "chunks": knowledge.chunks,
+            "failed": len(knowledge.failed),
+        },
+        "model": {"status": "ok", "provider": parts.model.name, "model": parts.model.model},
+        "cache": "ok" if parts.cache.stats().available else "off",
+    }
+    return Readiness(ready, body)

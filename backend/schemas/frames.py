@@ -1,0 +1,175 @@
+"""The frames of a connection (those of a run are in `agents.events`), and the JSON Schema of all of them."""
+
+import time
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from agents import events
+from infrastructure.errors import AskGraphError
+
+PROTOCOL_VERSION = "1.0"
+CAPABILITIES = ("streaming", "cancellation", "pause_resume", "replay")
+HEARTBEAT = b'{"type":"heartbeat"}'
+
+
+def connected(session_id: str, heartbeat_seconds: float, max_message_bytes: int) -> bytes:
+    details = {
+        "session_id": session_id,
+        "protocol_version": PROTOCOL_VERSION,
+        "capabilities": CAPABILITIES,
+        "heartbeat_interval": int(heartbeat_seconds) if heartbeat_seconds.is_integer() else heartbeat_seconds,
+        "max_message_bytes": max_message_bytes,
+    }
+    return _frame({"type": "status", "status": "connected", "details": details})
+
+
+def status(word: Literal["paused", "ready"], run_id: str | None = None) -> bytes:
+    return _frame({"type": "status", "status": word} | ({"run_id": run_id} if run_id else {}))
+
+
+def pong() -> bytes:
+    return _frame({"type": "pong"})
+
+
+def echo(message: Any) -> bytes:
+    return _frame({"type": "echo", "message": message})
+
+
+def failure(error: AskGraphError) -> bytes:
+    """An error about a frame that the client sent; it belongs to no run."""
+    frame = {
+        "type": "error",
+        "error": error.message,
+        "message": error.message,
+        "code": error.kind,
+        "retryable": error.retryable,
+        "processing_stage": "error",
+    }
+    if error.retry_after is not None:
+        frame["retry_after"] = round(error.retry_after, 1)
+    return _frame(frame)
+
+
+def _frame(fields: Mapping[str, Any]) -> bytes:
+    return orjson.dumps({**fields, "timestamp": time.time()})
+
+
+class _Frame(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+
+class QuestionData(_Frame):
+    question: str
+    session_id: str | None = None
+    request_id: str | None = None
+
+
+class QuestionFrame(QuestionData):
+    """Ask. `data` may hold the fields instead of the frame itself."""
+
+    type: Literal["question"]
+    question: str | None = None  # type: ignore[assignment]  # with `data` it stands there
+    data: QuestionData | None = None
+
+
+class CancelFrame(_Frame):
+    type: Literal["cancel"]
+    run_id: str | None = None
+
+
+class PauseFrame(_Frame):
+    type: Literal["pause"]
+
+
+class ResumeFrame(_Frame):
+    type: Literal["resume"]
+
+
+class AttachFrame(_Frame):
+    type: Literal["attach"]
+    run_id: str
+    after: int = Field(0, ge=0)
+
+
+class AuthFrame(_Frame):
+    type: Literal["auth"]
+    token: str
+
+
+class HeartbeatResponseFrame(_Frame):
+    type: Literal["heartbeat_response"]
+
+
+class PingFrame(_Frame):
+    type: Literal["ping"]
+
+
+ClientFrame = Annotated[
+    QuestionFrame | CancelFrame | PauseFrame | ResumeFrame | AttachFrame | AuthFrame | HeartbeatResponseFrame
+    | PingFrame,
+    Field(discriminator="type"),
+]  # fmt: skip
+
+
+class ConnectionStatus(_Frame):
+    type: Literal["status"]
+    status: Literal["connected", "paused", "ready"]
+    details: dict[str, Any] | None = None
+    run_id: str | None = None
+    timestamp: float
+
+
+class ConnectionError_(_Frame):
+    type: Literal["error"]
+    error: str
+    message: str
+    code: str
+    retryable: bool
+    processing_stage: Literal["error"]
+    retry_after: float | None = None
+    timestamp: float
+
+
+class HeartbeatFrame(_Frame):
+    type: Literal["heartbeat"]
+
+
+class PongFrame(_Frame):
+    type: Literal["pong"]
+    timestamp: float
+
+
+class GapFrame(_Frame):
+    type: Literal["gap"]
+    run_id: str
+    first: int = Field(alias="from")
+    last: int = Field(alias="to")
+
+
+class SnapshotFrame(_Frame):
+    type: Literal["snapshot"]
+    run_id: str
+    answer: str
+    seq: int
+
+
+ConnectionFrame = ConnectionStatus | ConnectionError_ | HeartbeatFrame | PongFrame | GapFrame | SnapshotFrame
+
+
+def frames_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of every frame: `client` → server, and server → client as `run` and `connection`."""
+    parts: dict[str, Any] = {
+        "client": TypeAdapter(ClientFrame),
+        "run": TypeAdapter(events.RunFrame),
+        "connection": TypeAdapter(ConnectionFrame),
+    }
+    _, schema = TypeAdapter.json_schemas(
+        [(name, "serialization" if name != "client" else "validation", part) for name, part in parts.items()],
+        ref_template="#/$defs/{model}",
+        title="AskGraph frames",
+        description="Frames of a run also carry run_id, seq (dense from 1) and timestamp (Unix seconds).",
+    )
+    return schema

@@ -1,0 +1,177 @@
+"""Every setting, its type and its default: from the environment, else `.env`, else here.
+
+`environment_template.txt` lists them for people. Older names are accepted as aliases; the first name given here wins.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Csv = Annotated[tuple[str, ...], NoDecode]
+LOCAL_ORIGINS = ("http://localhost:3000", "http://127.0.0.1:3000")
+EXAMPLE_SECRETS = {"change-me", "changeme", "secret", "your-secret-key", "please-change-this-secret-key-in-production"}
+
+
+def _also(*names: str) -> AliasChoices:
+    return AliasChoices(*names)
+
+
+class ModelSettings(BaseSettings):
+    """Which model answers, and how long it may take."""
+
+    model_provider: Literal["auto", "openai", "langchain", "extractive"] = Field(
+        "auto", validation_alias=_also("MODEL_PROVIDER", "DEFAULT_MODEL_SOURCE")
+    )
+    openai_api_key: SecretStr | None = Field(None, validation_alias=_also("OPENAI_API_KEY", "LITELLM_API_KEY"))
+    openai_base_url: str | None = Field(None, validation_alias=_also("OPENAI_BASE_URL", "LITELLM_API_BASE"))
+    openai_model: str | None = Field(None, validation_alias=_also("OPENAI_MODEL", "LITELLM_MODEL"))
+    agent_llm_model: str | None = None
+    langchain_model_class: str = "langchain_openai:ChatOpenAI"
+    model_fallbacks: Csv = ("extractive",)
+    provider_max_retries: int = Field(2, ge=0, le=10)
+    provider_connect_timeout_seconds: float = Field(5.0, gt=0)
+    provider_first_byte_timeout_seconds: float = Field(30.0, gt=0)
+    provider_idle_timeout_seconds: float = Field(20.0, gt=0)
+    provider_total_timeout_seconds: float = Field(120.0, gt=0)
+    max_answer_tokens: int | None = Field(None, ge=1)
+
+    @property
+    def chat_model(self) -> str:
+        return self.agent_llm_model or self.openai_model or "gpt-4o-mini"
+
+    @property
+    def provider(self) -> Literal["openai", "langchain", "extractive"]:
+        """What `auto` comes to: the endpoint that is configured, else the knowledge by itself."""
+        if self.model_provider != "auto":
+            return self.model_provider
+        return "openai" if self.openai_api_key or self.openai_base_url else "extractive"
+
+    @field_validator("model_fallbacks", mode="before")
+    @classmethod
+    def _split_fallbacks(cls, value: object) -> object:
+        names = split_csv(value)
+        return () if names == ("none",) else names
+
+    @field_validator("model_fallbacks")
+    @classmethod
+    def _known_fallbacks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := set(value) - {"extractive"}:
+            raise ValueError(f"unknown fallback {sorted(unknown)}; known: extractive, none")
+        return value
+
+
+class KnowledgeSettings(BaseSettings):
+    """What is known, and how it is found."""
+
+    knowledge_dir: Path = Field(Path("knowledge"), validation_alias=_also("KNOWLEDGE_DIR", "KNOWLEDGE_BASE_PATH"))
+    chunk_size: int = Field(1200, ge=200, le=20_000)
+    chunk_overlap: int = Field(150, ge=0)
+    agent_similarity_threshold: float = Field(0.7, ge=0, le=1)
+    agent_max_results: int = Field(6, ge=1, le=50)
+    cache_enabled: bool = True
+    cache_dir: Path = Path("cache")
+    cache_max_size: int = Field(512 * 1024 * 1024, ge=0)
+    cache_expiry_days: float = Field(30.0, gt=0)
+
+    @model_validator(mode="after")
+    def _overlap_is_smaller(self) -> "KnowledgeSettings":
+        if self.chunk_overlap >= self.chunk_size:
+            raise ValueError("CHUNK_OVERLAP must be smaller than CHUNK_SIZE")
+        return self
+
+
+class AgentSettings(BaseSettings):
+    """How a question is worked on, and what a conversation keeps."""
+
+    question_max_chars: int = Field(2000, ge=3, le=30_000)
+    max_tool_iterations: int = Field(5, ge=0, le=50)
+    run_max_seconds: float = Field(180.0, gt=0)
+    run_max_tokens: int = Field(100_000, ge=1)
+    run_log_seconds: float = Field(900.0, gt=0)
+    run_log_max_bytes: int = Field(4 * 1024 * 1024, ge=4096)
+    max_active_runs: int = Field(1000, ge=1)
+    max_session_history: int = Field(50, ge=0, validation_alias=_also("MAX_SESSION_HISTORY"))
+    history_max_tokens: int = Field(2000, ge=0)
+    max_sessions: int = Field(10_000, ge=1)
+    session_concurrency: Literal["queue", "reject", "interrupt"] = "queue"
+    session_ttl_days: float = Field(30.0, gt=0)
+
+
+class EdgeSettings(BaseSettings):
+    """Who may connect, how often, and how the process lives."""
+
+    environment: Literal["development", "test", "production"] = "development"
+    debug: bool = False
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    reload: bool = False
+    use_https: bool = False
+    allowed_origins: Csv = LOCAL_ORIGINS
+    trusted_proxies: Csv = ()
+    operations_token: SecretStr | None = None
+    secret_key: SecretStr | None = Field(None, validation_alias=_also("SECRET_KEY", "JWT_SECRET_KEY"))
+    max_body_bytes: int = Field(1024 * 1024, ge=1024)
+    rate_limit_requests_per_minute: int = Field(200, ge=1)
+    rate_limit_window_seconds: int = Field(60, ge=1)
+    ws_max_connections_per_address: int = Field(100, ge=1)
+    ws_heartbeat_seconds: float = Field(30.0, gt=0)
+    ws_send_timeout_seconds: float = Field(10.0, gt=0)
+    sse_comment_seconds: float = Field(15.0, gt=0)
+    shutdown_grace_seconds: float = Field(20.0, ge=0)
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["json", "console"] | None = None
+    log_dir: Path | None = None
+    enable_json_logs: bool | None = None
+    enable_console_logs: bool | None = None
+
+    @field_validator("allowed_origins", "trusted_proxies", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return split_csv(value)
+
+
+class Settings(ModelSettings, KnowledgeSettings, AgentSettings, EdgeSettings):
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_file_encoding="utf-8",
+        extra="ignore",
+        populate_by_name=True,
+        env_ignore_empty=True,
+        protected_namespaces=(),
+        hide_input_in_errors=True,
+        frozen=True,
+    )
+
+    data_dir: Path = Path("data")
+    database_url_setting: str | None = Field(None, validation_alias=_also("DATABASE_URL", "ALEMBIC_DATABASE_URL"))
+
+    @property
+    def database_url(self) -> str:
+        return self.database_url_setting or f"sqlite:///{(self.data_dir / 'askgraph.db').as_posix()}"
+
+    @property
+    def log_style(self) -> Literal["json", "console"] | None:
+        """How log lines look; None: as the terminal decides. The two older switches count where LOG_FORMAT is unset."""
+        if self.log_format is not None:
+            return self.log_format
+        if self.enable_json_logs:
+            return "json"
+        return "console" if self.enable_console_logs else None
+
+    @property
+    def production(self) -> bool:
+        return self.environment == "production"
+
+    @model_validator(mode="after")
+    def _a_secret_worth_the_name(self) -> "Settings":
+        key = self.secret_key.get_secret_value() if self.secret_key else None
+        if self.production and key is not None and (len(key) < 32 or key.lower() in EXAMPLE_SECRETS):
+            raise ValueError("SECRET_KEY must be at least 32 characters and not a template's example")
+        return self
+
+
+def split_csv(value: object) -> object:
+    """`"a, b"` → `("a", "b")`; what is not text stays as it is."""
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

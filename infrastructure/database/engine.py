@@ -1,0 +1,99 @@
+"""The relational database: how its engine is made, and how a transaction is opened for reading or for writing."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, event, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
+_WRITING = {"askgraph_writing": True}
+BUSY_TIMEOUT_MS = 5000
+
+
+def async_url(url: str) -> URL:
+    """`url` with the async driver of its database, whichever spelling it came in.
+
+    Raises:
+        ValueError: neither SQLite nor PostgreSQL. The message names the scheme only, for a URL holds a password.
+    """
+    try:
+        parsed = make_url(url)
+    except Exception as error:
+        raise ValueError("the database URL cannot be read") from error
+    backend = parsed.drivername.partition("+")[0]
+    if backend not in _DRIVERS:
+        raise ValueError(f"unsupported database: {backend}")
+    return parsed.set(drivername=_DRIVERS[backend])
+
+
+def open_engine(url: str, *, foreign_keys: bool = True, **options: Any) -> AsyncEngine:
+    """An engine for `url`; no connection is made yet. The folder of a SQLite file is made when missing.
+
+    Args:
+        foreign_keys: False only for migrations: SQLite changes a table by copying and dropping it, and the drop would
+            cascade to the rows that refer to it.
+        options: more for SQLAlchemy's `create_async_engine`.
+    """
+    target = async_url(url)
+    engine = create_async_engine(target, **options)
+    if target.get_backend_name() == "sqlite":
+        if target.database and target.database != ":memory:":
+            Path(target.database).parent.mkdir(parents=True, exist_ok=True)
+        _prepare_sqlite(engine, foreign_keys)
+    return engine
+
+
+def _prepare_sqlite(engine: AsyncEngine, foreign_keys: bool) -> None:
+    pragmas = (
+        f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",  # first: the change to WAL below may have to wait for another process
+        "PRAGMA journal_mode=WAL",
+        "PRAGMA synchronous=NORMAL",
+        f"PRAGMA foreign_keys={'ON' if foreign_keys else 'OFF'}",
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def configure(connection: Any, _: ConnectionPoolEntry) -> None:
+        connection.isolation_level = None  # the driver begins nothing by itself; `begin` below does
+        cursor = connection.cursor()
+        for pragma in pragmas:
+            cursor.execute(pragma)
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: Connection) -> None:
+        # A reader that turns writer in mid-transaction fails at once with "database is locked", busy timeout or not:
+        # a writing transaction takes the lock when it begins, a reading one never.
+        writing = connection.get_execution_options().get("askgraph_writing", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+def for_writing(engine: AsyncEngine) -> AsyncEngine:
+    """The same engine and pool, whose transactions take SQLite's write lock when they begin."""
+    return engine.execution_options(**_WRITING)
+
+
+class Database:
+    """Sessions over one engine. A session holds its connection from its first statement to the end of its block."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine = engine
+        self._writer = for_writing(engine)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncSession]:
+        """A session that only reads: it never waits for a writer, and what it changed is not kept."""
+        async with AsyncSession(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncSession]:
+        """A unit of work: committed when the block ends, rolled back when it raises."""
+        async with AsyncSession(self._writer, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    async def close(self) -> None:
+        await self.engine.dispose()

@@ -1,0 +1,119 @@
+"""The tables."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import BigInteger as _BigInteger
+from sqlalchemy import (
+    CheckConstraint,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    Uuid,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from uuid_utils import uuid7
+
+# SQLite numbers rows by itself only where the primary key is spelt INTEGER, which there has 64 bits.
+BigInteger = _BigInteger().with_variant(Integer, "sqlite")
+
+NAMING_CONVENTION = {
+    "pk": "PK__%(table_name)s",
+    "fk": "FK__%(table_name)s__%(referred_table_name)s",
+    "uq": "UQ__%(table_name)s__%(column_0_N_name)s",
+    "ix": "IX__%(table_name)s__%(column_0_N_name)s",
+    "ck": "CK__%(table_name)s__%(constraint_name)s",
+}
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment, aware and in UTC on both sides; SQLite, which keeps no zone, keeps it naive."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
+
+
+def new_id() -> str:
+    """A new id: UUID version 7, so that ids are in the order of their making and rows land side by side."""
+    return str(uuid7())
+
+
+class Document(Base):
+    """A file of the knowledge, read. `text` is what citations count in; a failed one has none."""
+
+    __tablename__ = "document"
+    __table_args__ = (
+        UniqueConstraint("name"),
+        CheckConstraint("status IN ('ready', 'failed')", name="status"),
+    )
+
+    id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True, default=new_id)
+    name: Mapped[str] = mapped_column(Text)
+    title: Mapped[str] = mapped_column(Text)
+    media_type: Mapped[str] = mapped_column(String(100))
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    checksum: Mapped[str] = mapped_column(String(64))  # SHA-256 of the file's bytes, hexadecimal
+    modified_ns: Mapped[int] = mapped_column(BigInteger)
+    text: Mapped[str] = mapped_column(Text, deferred=True)  # up to megabytes: only where it is asked for
+    status: Mapped[str] = mapped_column(String(10))
+    error_message: Mapped[str | None] = mapped_column(Text)
+    chunks_count: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Chunk(Base):
+    """A piece of a document and its embedding.
+
+    Its text is not here: it is `[start, end)` of the document's text, which is kept once and sliced after reading.
+    (SQL's `substr` would count characters from the document's beginning anew for every chunk.)
+    """
+
+    __tablename__ = "chunk"
+    __table_args__ = ({"sqlite_autoincrement": True},)  # a row number is never used twice: other indexes keep it
+
+    row: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(Uuid(as_uuid=False), default=new_id)
+    document_id: Mapped[str] = mapped_column(
+        Uuid(as_uuid=False), ForeignKey("document.id", ondelete="CASCADE"), index=True
+    )
+    ordinal: Mapped[int]
+    kind: Mapped[str] = mapped_column(String(10))
+    section: Mapped[str | None] = mapped_column(Text)
+    page: Mapped[int | None]
+    start: Mapped[int]
+    end: Mapped[int]
+    question: Mapped[str | None] = mapped_column(Text)
+    answer_start: Mapped[int | None]
+    answer_end: Mapped[int | None]
+    embedding_model: Mapped[str] = mapped_column(String(200))
+    embedding: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)  # float32, little-endian, of length 1
+
+
+class IndexState(Base):
+    """One row: how often the chunks have changed, to tell whether an index beside the database is up to date."""
+
+    __tablename__ = "index_state"
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    generation: Mapped[int] = mapped_column(BigInteger)

@@ -1,0 +1,100 @@
+"""Errors become responses here, and nowhere else: one shape, a stable `type`, nothing of the inside."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import orjson
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from infrastructure.errors import AskGraphError
+
+STATUS_OF_KIND = {
+    "bad_request": 400,
+    "unauthorized": 401,
+    "forbidden": 403,
+    "not_found": 404,
+    "method_not_allowed": 405,
+    "conflict": 409,
+    "payload_too_large": 413,
+    "unsupported_media_type": 415,
+    "validation_error": 422,
+    "rate_limited": 429,
+    "internal_error": 500,
+    "provider_protocol_error": 502,
+    "provider_unavailable": 503,
+    "shutting_down": 503,
+}
+KIND_OF_STATUS = {status: kind for kind, status in STATUS_OF_KIND.items() if status != 503} | {503: "unavailable"}
+MAX_PROBLEMS = 20
+
+OnError = Callable[[str], None]
+
+
+def error_body(kind: str, status: int, detail: str, request_id: str, **more: Any) -> bytes:
+    """The JSON that every HTTP error has."""
+    return orjson.dumps({"detail": detail, "type": kind, "code": status, "request_id": request_id, **more})
+
+
+def error_response(
+    request_id: str, kind: str, detail: str, *, status: int | None = None,
+    headers: Mapping[str, str] | None = None, **more: Any,
+) -> Response:  # fmt: skip
+    code = status or STATUS_OF_KIND.get(kind, 500)
+    body = error_body(kind, code, detail, request_id, **more)
+    return Response(body, code, headers, media_type="application/json")
+
+
+def retry_after_header(seconds: float | None) -> dict[str, str]:
+    return {} if seconds is None else {"Retry-After": str(max(1, math.ceil(seconds)))}
+
+
+def request_id_of(scope: Mapping[str, Any]) -> str:
+    state = scope.get("state")
+    return str(state.get("request_id", "")) if state else ""
+
+
+def install_error_handlers(app: FastAPI, on_error: OnError) -> None:
+    """Turn the service's errors, FastAPI's and Starlette's into the one shape; `on_error` is told the kind."""
+
+    async def known(request: Request, error: Exception) -> Response:
+        assert isinstance(error, AskGraphError)  # noqa: S101  registered for this type
+        on_error(error.kind)
+        headers = retry_after_header(error.retry_after)
+        more: dict[str, Any] = {}
+        if error.kind == "validation_error":
+            more["errors"] = [{"loc": ["body"], "msg": error.message}]
+        return error_response(request_id_of(request.scope), error.kind, error.message, headers=headers, **more)
+
+    async def invalid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)  # noqa: S101  registered for this type
+        on_error("validation_error")
+        problems = _problems(error.errors())
+        detail = "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in problems[:3])
+        return error_response(request_id_of(request.scope), "validation_error", detail, errors=problems)
+
+    async def http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)  # noqa: S101  registered for this type
+        kind = KIND_OF_STATUS.get(error.status_code, "error")
+        on_error(kind)
+        return error_response(
+            request_id_of(request.scope), kind, str(error.detail), status=error.status_code, headers=error.headers
+        )
+
+    app.add_exception_handler(AskGraphError, known)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, http)
+
+
+def _problems(errors: Sequence[Any]) -> list[dict[str, Any]]:
+    """Where and what, never the input itself."""
+    return [{"loc": [_place(part) for part in e["loc"]], "msg": str(e["msg"])} for e in errors[:MAX_PROBLEMS]]
+
+
+def _place(part: object) -> str | int:
+    """A part of a path into the body. Names that the caller made up are cut short."""
+    return part if isinstance(part, int) else str(part)[:64].encode("utf-8", "replace").decode()

@@ -1,0 +1,174 @@
+"""The WebSocket manager: which connections there are, how many an address may have, who is alive, who reads."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from typing import Protocol
+from uuid import uuid4
+
+import structlog
+
+from infrastructure.monitoring import Metrics
+
+log = structlog.get_logger()
+MISSED_BEATS = 3
+ABORT_AFTER_SECONDS = 2.0  # how long a close frame may take to leave before the connection is aborted
+
+NORMAL, UNSUPPORTED, POLICY, INTERNAL, RESTARTING = 1000, 1003, 1008, 1011, 1012
+SLOW_READER = 4408
+
+
+class Peer(Protocol):
+    """The far end, as the server's protocol lends it."""
+
+    last_seen: float
+    """When anything last came from the peer, in the event loop's time."""
+
+    @property
+    def writable(self) -> asyncio.Event:
+        """Set while the transport's buffer is below its high-water mark."""
+
+    def write(self, frames: Sequence[bytes]) -> None:
+        """Send each of `frames` as a text message, in one write. Does nothing on a closed connection."""
+
+    def ping(self) -> None:
+        """Send a protocol-level ping."""
+
+    def close(self, code: int, reason: str, abort_after: float) -> None:
+        """Start the closing handshake without waiting; cut the connection if it is not done in `abort_after` s."""
+
+
+class ConnectionClosed(Exception):
+    """The connection is gone or being closed: nothing more can be sent."""
+
+
+class Connection:
+    """One accepted WebSocket. Sends are whole messages; `send` waits for a peer that reads, but not for ever."""
+
+    def __init__(self, peer: Peer, address: str, heartbeat: bytes, interval: float, send_timeout: float) -> None:
+        self.id = str(uuid4())
+        self.address = address
+        self.peer = peer
+        self.closing = False
+        self.busy = False  # a run is being followed
+        self.too_slow = False
+        self._heartbeat = heartbeat
+        self._interval = interval
+        self._send_timeout = send_timeout
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(interval, self._beat)
+
+    async def send(self, frames: Sequence[bytes]) -> None:
+        """Send text messages in order.
+
+        Raises:
+            ConnectionClosed: it is closed, or the peer did not read for too long and is let go (4408).
+        """
+        if self.closing:
+            raise ConnectionClosed
+        if not self.peer.writable.is_set():
+            await self._until_writable()
+        self.peer.write(frames)
+
+    def send_soon(self, frame: bytes) -> None:
+        """Send a small message at once; behind a peer that does not read it is dropped."""
+        if not self.closing and self.peer.writable.is_set():
+            self.peer.write((frame,))
+
+    def close(self, code: int, reason: str = "") -> None:
+        if not self.closing:
+            self.closing = True
+            self._timer.cancel()
+            self.peer.close(code, reason, ABORT_AFTER_SECONDS)
+
+    def gone(self) -> None:
+        """The connection ended by itself."""
+        self.closing = True
+        self._timer.cancel()
+
+    async def _until_writable(self) -> None:
+        try:
+            async with asyncio.timeout(self._send_timeout):
+                await self.peer.writable.wait()
+        except TimeoutError:
+            self.too_slow = not self.closing
+            self.close(SLOW_READER, "slow reader: attach again")
+        if self.closing:
+            raise ConnectionClosed
+
+    def _beat(self) -> None:
+        if self._loop.time() - self.peer.last_seen >= MISSED_BEATS * self._interval:
+            log.info("peer shows no sign of life", connection_id=self.id)
+            return self.close(POLICY, "no sign of life")
+        self.send_soon(self._heartbeat)
+        self.peer.ping()
+        self._timer = self._loop.call_later(self._interval, self._beat)
+
+
+class WebSocketManager:
+    """The registry of connections."""
+
+    def __init__(
+        self, metrics: Metrics, *, max_per_address: int, heartbeat_seconds: float, send_timeout: float,
+        heartbeat: bytes = b'{"type":"heartbeat"}',
+    ) -> None:  # fmt: skip
+        self._metrics = metrics
+        self._max_per_address = max_per_address
+        self._heartbeat_seconds = heartbeat_seconds
+        self._send_timeout = send_timeout
+        self._heartbeat = heartbeat
+        self._connections: dict[str, Connection] = {}
+        self._addresses: Counter[str] = Counter()
+        self._accepted = 0
+        self._refused = 0
+        self._draining = False
+
+    @property
+    def draining(self) -> bool:
+        return self._draining
+
+    def open(self, peer: Peer, address: str) -> Connection | None:
+        """Register an accepted connection; None when its address has too many."""
+        if self._addresses[address] >= self._max_per_address:
+            self._refused += 1
+            return None
+        connection = Connection(peer, address, self._heartbeat, self._heartbeat_seconds, self._send_timeout)
+        self._connections[connection.id] = connection
+        self._addresses[address] += 1
+        self._accepted += 1
+        self._metrics.ws_connections.inc()
+        self._metrics.ws_active.set(len(self._connections))
+        return connection
+
+    def leave(self, connection: Connection) -> None:
+        connection.gone()
+        if self._connections.pop(connection.id, None) is None:
+            return
+        self._addresses[connection.address] -= 1
+        if self._addresses[connection.address] <= 0:
+            del self._addresses[connection.address]
+        if connection.too_slow:
+            self._metrics.dropped.inc()
+        self._metrics.ws_active.set(len(self._connections))
+
+    def drain(self) -> None:
+        """The process is about to end: idle connections close with 1012 now, busy ones when their run has ended."""
+        self._draining = True
+        for connection in tuple(self._connections.values()):
+            if not connection.busy:
+                connection.close(RESTARTING, "restarting: reconnect")
+
+    def close_all(self) -> None:
+        for connection in tuple(self._connections.values()):
+            connection.close(RESTARTING, "restarting: reconnect")
+
+    def stats(self) -> dict[str, int | float]:
+        return {
+            "active_connections": len(self._connections),
+            "busy_connections": sum(connection.busy for connection in self._connections.values()),
+            "addresses": len(self._addresses),
+            "accepted_total": self._accepted,
+            "refused_total": self._refused,
+            "max_connections_per_address": self._max_per_address,
+            "heartbeat_interval": self._heartbeat_seconds,
+        }

@@ -1,0 +1,98 @@
+"""So many requests a minute for each caller, said in headers; over it 429 with Retry-After.
+
+The counting is slowapi's: its `Limiter` holds the storage and the strategy. Questions over a WebSocket hit the same
+counter through `CallerLimit`. A sliding window counter keeps two numbers a caller, however many requests come.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from limits import RateLimitItemPerSecond
+from slowapi import Limiter
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from infrastructure.error_handlers import retry_after_header
+from infrastructure.errors import RateLimited
+from middleware.refusal import refuse
+
+EXEMPT = ("/health", "/metrics", "/static/")
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What a caller has: `reset` is when the window is over, in Unix seconds."""
+
+    allowed: bool
+    limit: int
+    remaining: int
+    reset: int
+
+    def headers(self) -> dict[str, str]:
+        return {
+            "X-RateLimit-Limit": str(self.limit),
+            "X-RateLimit-Remaining": str(self.remaining),
+            "X-RateLimit-Reset": str(self.reset),
+        }
+
+
+class CallerLimit:
+    """One counter for each caller, over HTTP and WebSocket alike."""
+
+    def __init__(self, requests: int, window_seconds: int) -> None:
+        self.item = RateLimitItemPerSecond(requests, window_seconds)
+        self._limiter = Limiter(key_func=lambda: "", strategy="sliding-window-counter", storage_uri="memory://")
+        self.refused = 0
+
+    def hit(self, caller: str) -> Allowance:
+        """Count one request of `caller`."""
+        allowed = self._limiter.limiter.hit(self.item, caller)
+        self.refused += not allowed
+        return self._allowance(caller, allowed)
+
+    def look(self, caller: str) -> Allowance:
+        """What `caller` has left, without counting."""
+        return self._allowance(caller, self._limiter.limiter.test(self.item, caller))
+
+    def require(self, caller: str) -> None:
+        """Count one question of `caller`.
+
+        Raises:
+            RateLimited: over the limit; `retry_after` is in seconds.
+        """
+        if not self._limiter.limiter.hit(self.item, caller):
+            self.refused += 1
+            reset = self._allowance(caller, False).reset
+            raise RateLimited("Too many requests.", retry_after=max(1.0, reset - time.time()))
+
+    def _allowance(self, caller: str, allowed: bool) -> Allowance:
+        reset, remaining = self._limiter.limiter.get_window_stats(self.item, caller)
+        return Allowance(allowed, self.item.amount, max(0, int(remaining)), int(reset) + 1)
+
+
+class RateLimit:
+    """Counts every HTTP request but those for health and metrics."""
+
+    def __init__(self, app: ASGIApp, limit: CallerLimit, on_error: Callable[[str], None]) -> None:
+        self.app = app
+        self._limit = limit
+        self._on_error = on_error
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith(EXEMPT):
+            return await self.app(scope, receive, send)
+        allowance = self._limit.hit(scope["state"]["caller"])
+        headers = allowance.headers()
+        if not allowance.allowed:
+            self._on_error("rate_limited")
+            headers |= retry_after_header(allowance.reset - time.time())
+            return await refuse(scope, receive, send, "rate_limited", "Too many requests.", headers=headers)
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message.setdefault("headers", [])  # ASGI lets them out
+                MutableHeaders(scope=message).update(headers)
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers)

@@ -1,0 +1,96 @@
+"""The migrations make the tables that the models describe, and unmake them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from infrastructure.database.engine import open_engine
+from infrastructure.database.migrate import MIGRATIONS, downgrade, is_current, newest_revision, upgrade
+from infrastructure.database.models import Base
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/sub folder/100%/askgraph.db"
+
+
+@pytest.fixture
+async def engine(url: str) -> AsyncIterator[AsyncEngine]:
+    engine = open_engine(url)
+    yield engine
+    await engine.dispose()
+
+
+async def table_names(engine: AsyncEngine) -> set[str]:
+    async with engine.connect() as connection:
+        return set(await connection.run_sync(lambda sync: inspect(sync).get_table_names()))
+
+
+async def test_up_down_and_up_again(url: str, engine: AsyncEngine) -> None:
+    await upgrade(url)
+    assert await table_names(engine) == {*Base.metadata.tables, "alembic_version"}
+    await downgrade(url)
+    assert await table_names(engine) == {"alembic_version"}
+    await upgrade(url)
+    assert await table_names(engine) == {*Base.metadata.tables, "alembic_version"}
+
+
+async def test_a_database_is_current_only_after_the_upgrade(url: str, engine: AsyncEngine) -> None:
+    assert not await is_current(engine)
+    await upgrade(url)
+    assert await is_current(engine)
+    await downgrade(url)
+    assert not await is_current(engine)
+
+
+async def test_models_and_migrations_describe_the_same_tables(url: str, engine: AsyncEngine) -> None:
+    await upgrade(url)
+
+    def drift(connection: Connection) -> list[Any]:
+        return list(compare_metadata(MigrationContext.configure(connection), Base.metadata))
+
+    async with engine.connect() as connection:
+        assert await connection.run_sync(drift) == []
+
+
+async def test_every_constraint_has_its_name(url: str, engine: AsyncEngine) -> None:
+    await upgrade(url)
+
+    def names(connection: Connection) -> set[str | None]:
+        look = inspect(connection)
+        return {
+            look.get_pk_constraint("document")["name"],
+            look.get_foreign_keys("chunk")[0]["name"],
+            look.get_unique_constraints("document")[0]["name"],
+            look.get_check_constraints("document")[0]["name"],
+            look.get_indexes("chunk")[0]["name"],
+        }
+
+    async with engine.connect() as connection:
+        assert await connection.run_sync(names) == {
+            "PK__document",
+            "FK__chunk__document",
+            "UQ__document__name",
+            "CK__document__status",
+            "IX__chunk__document_id",
+        }
+
+
+async def test_two_upgrades_at_once_take_turns(url: str, engine: AsyncEngine) -> None:
+    await asyncio.gather(upgrade(url), upgrade(url))
+    assert await is_current(engine)
+
+
+def test_the_newest_file_is_alembics_head() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    assert ScriptDirectory.from_config(config).get_current_head() == newest_revision()
