@@ -44,14 +44,14 @@ def estimate_tokens(text: str) -> int:
 
 def trim_history(turns: Iterable[Turn], max_tokens: int) -> tuple[Message, ...]:
     """The newest turns that fit into `max_tokens`, oldest first. A turn is kept whole or not at all."""
-    kept: list[Message] = []
+    kept: list[Turn] = []
     left = max_tokens
     for turn in reversed(tuple(turns)):
         left -= estimate_tokens(turn.question) + estimate_tokens(turn.answer)
         if left < 0:
             break
-        kept += (Message("assistant", turn.answer), Message("user", turn.question))
-    return tuple(reversed(kept))
+        kept.append(turn)
+    return tuple(message for turn in reversed(kept) for message in turn.messages)
 
 
 def final_confidence(retrieved: float, grounded: bool) -> float:

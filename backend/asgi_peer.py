@@ -1,6 +1,7 @@
 """A WebSocket peer for servers that are not ours: the same calls over plain ASGI messages."""
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 
 from starlette.types import Message, Send
@@ -9,14 +10,14 @@ MAX_QUEUED = 1024
 
 
 class AsgiPeer:
-    """Fits `Peer`. One task sends what is queued; `writable` is cleared while it waits for the server."""
+    """Fits `Peer`. While anything is queued a task sends it; `writable` is cleared where the server is far behind."""
 
     def __init__(self, send: Send) -> None:
         self._loop = asyncio.get_running_loop()
         self._send = send
-        self._queue: asyncio.Queue[Message] = asyncio.Queue()
+        self._queue: deque[Message] = deque()
         self._closed = False
-        self._task = self._loop.create_task(self._work())
+        self._task: asyncio.Task[None] | None = None  # none while there is nothing to send: nothing is left behind
         self.writable = asyncio.Event()
         self.writable.set()
 
@@ -41,19 +42,21 @@ class AsgiPeer:
         self._closed = True
 
     def _put(self, message: Message) -> None:
-        if not self._closed:
-            self._queue.put_nowait(message)
-            if self._queue.qsize() >= MAX_QUEUED:
-                self.writable.clear()
+        if self._closed:
+            return
+        self._queue.append(message)
+        if len(self._queue) >= MAX_QUEUED:
+            self.writable.clear()
+        if self._task is None:
+            self._task = self._loop.create_task(self._work())
 
     async def _work(self) -> None:
-        while True:
-            message = await self._queue.get()
-            try:
-                await self._send(message)
-            except (RuntimeError, OSError):  # the client is gone; the receiving side hears of it
-                self._closed = True
-            if self._queue.empty():
-                self.writable.set()
-            if message["type"] == "websocket.close" or self._closed:
-                return
+        try:
+            while self._queue:
+                await self._send(self._queue.popleft())
+        except (RuntimeError, OSError):  # the client is gone; the receiving side hears of it
+            self._closed = True
+            self._queue.clear()
+        finally:
+            self._task = None
+            self.writable.set()

@@ -163,10 +163,14 @@ class AskSocket:
             async for batch in batches:
                 if not self._flowing.is_set():
                     await self._flowing.wait()
-                await self._connection.send(_messages(run_id, batch))
+                messages = _messages(run_id, batch)
+                if ended := bool(batch.entries) and batch.entries[-1].terminal:
+                    messages.append(frames.status("ready", run_id))
+                await self._connection.send(messages)
                 self._parts.sent_frames.inc(len(batch.entries))
-        await self._flowing.wait()
-        await self._connection.send((frames.status("ready", run_id),))
+                if ended:
+                    return
+        await self._connection.send((frames.status("ready", run_id),))  # there was nothing left to read
 
 
 def _messages(run_id: str, batch: Batch) -> list[bytes]:

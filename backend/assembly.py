@@ -7,16 +7,23 @@ import structlog
 
 from agents.ports import Model
 from backend.settings import Settings
-from infrastructure.database.engine import Database
+from infrastructure.cache_store import CacheStore
+from infrastructure.database.engine import Database, open_engine
+from infrastructure.database.migrate import is_current, upgrade
+from infrastructure.embedders.wordllama import WordLlamaEmbedder
+from infrastructure.lexical.tantivy import LexicalIndex
+from infrastructure.monitoring import Metrics
 from infrastructure.providers.extractive import ExtractiveProvider
 from infrastructure.providers.langchain import LangChainProvider, load_chat_model
 from infrastructure.providers.openai import OpenAIProvider
 from infrastructure.providers.timeouts import Timeouts
 from services.cache import CacheManager
+from services.embeddings import Embeddings
 from services.knowledge.index import Indexer
 from services.knowledge.library import Library
 from services.knowledge.search import SearchIndex
 from services.knowledge.sentences import SentenceSelector
+from services.knowledge.stored import StoredChunks
 
 log = structlog.get_logger()
 OPENAI_URL = "https://api.openai.com/v1"
@@ -39,6 +46,44 @@ class Models:
 
     model: Model
     extractive: Model
+
+
+async def open_knowledge(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> Knowledge:
+    """The database (brought up to date), the cache, the search index and what keeps them in step; not yet loaded."""
+    engine = open_engine(settings.database_url)
+    database = Database(engine)
+    stack.push_async_callback(database.close)
+    if not await is_current(engine):
+        await upgrade(settings.database_url)
+    cache = CacheManager(
+        CacheStore(settings.cache_dir),
+        max_bytes=settings.cache_max_size,
+        expiry_days=settings.cache_expiry_days,
+        enabled=settings.cache_enabled,
+        on_operation=lambda operation, result: metrics.cache_operations.labels(operation, result).inc(),
+    )
+    await cache.open()
+    stack.push_async_callback(cache.close)
+    embedder = WordLlamaEmbedder()
+    stored = StoredChunks(database, embedder.dimensions)
+    search = SearchIndex(
+        embedder,
+        LexicalIndex(settings.data_dir / "index"),
+        stored.fetch,
+        curated_threshold=settings.agent_similarity_threshold,
+    )
+    stack.push_async_callback(search.aclose)
+    library = Library(database)
+    indexer = Indexer(
+        settings.knowledge_dir,
+        database,
+        Embeddings(embedder, cache),
+        search,
+        chunk_size=settings.chunk_size,
+        chunk_overlap=settings.chunk_overlap,
+        on_change=library.forget,
+    )
+    return Knowledge(database, cache, search, library, indexer)
 
 
 def open_models(settings: Settings, search: SearchIndex, stack: AsyncExitStack) -> Models:

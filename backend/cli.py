@@ -9,7 +9,12 @@ from pydantic import ValidationError
 
 from backend.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Answers questions from your knowledge.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Answers questions from your knowledge.",
+)
 
 
 @app.command()

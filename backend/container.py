@@ -40,6 +40,7 @@ from services.sessions import SessionManager
 log = structlog.get_logger()
 SWEEP_SECONDS = 30.0
 LAG_SECONDS = 0.5
+RELOAD_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +101,18 @@ async def open_container(
 ) -> AsyncIterator[Container]:
     """Open every part, in the order of need, and close them in reverse.
 
-    `watching` False leaves out what only a server needs: the folder's watcher and the sweeps.
+    A server follows the knowledge folder beside its work: it is ready when it has looked there once. With `watching`
+    False the folder is looked at before this returns, and no more.
     """
     async with AsyncExitStack() as stack:
         knowledge = await open_knowledge(settings, metrics, stack)
         container = assemble(settings, metrics, limit, knowledge, stack)
-        await knowledge.indexer.start()
         if watching:
-            for work in (knowledge.indexer.watch(), sweep(container), measure_lag(metrics)):
+            for work in (follow_folder(knowledge.indexer), sweep(container), measure_lag(metrics)):
                 task = asyncio.create_task(work)
                 stack.push_async_callback(_end, task)
+        else:
+            await knowledge.indexer.start()
         yield container
 
 
@@ -190,6 +193,19 @@ def _graph(settings: Settings, knowledge: Knowledge, models: Models) -> AnswerGr
 def new_id() -> str:
     """UUID version 7: unguessable, and in the order of making."""
     return str(uuid_utils.uuid7())
+
+
+async def follow_folder(indexer: Indexer) -> None:
+    """Take in the knowledge folder, then follow its changes. Until the first look succeeds, readiness says so."""
+    while not indexer.loaded:
+        try:
+            report = await indexer.start()
+        except Exception as error:
+            log.exception("knowledge cannot be loaded", error=type(error).__name__)
+            await asyncio.sleep(RELOAD_SECONDS)
+        else:
+            log.info("ready", unchanged=report.unchanged, seconds=round(report.seconds, 3))
+    await indexer.watch()
 
 
 async def sweep(container: Container) -> None:

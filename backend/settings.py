@@ -3,6 +3,7 @@
 `environment_template.txt` lists them for people. Older names are accepted as aliases; the first name given here wins.
 """
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -130,6 +131,18 @@ class EdgeSettings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return split_csv(value)
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _as_browsers_send_them(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(origin.rstrip("/").lower() for origin in value)
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for proxy in value:
+            ip_network(proxy, strict=False)
+        return value
 
 
 class Settings(ModelSettings, KnowledgeSettings, AgentSettings, EdgeSettings):

@@ -11,12 +11,13 @@ import aiosqlite
 FILE_NAME = "cache.db"
 _FORMAT = 1  # another one found in the file: it is begun anew
 _SCHEMA = """
-CREATE TABLE entry (
+CREATE TABLE IF NOT EXISTS entry (
     namespace TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, checksum BLOB NOT NULL,
     size INTEGER NOT NULL, created_at REAL NOT NULL, used_at REAL NOT NULL, PRIMARY KEY (namespace, key)
 );
-CREATE INDEX entry_by_use ON entry (used_at, size);
+CREATE INDEX IF NOT EXISTS entry_by_use ON entry (used_at, size);
 """
+_SELECT = "SELECT key, value, checksum, created_at, used_at FROM entry WHERE namespace = ? AND key"
 _UNUSABLE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _KEYS_A_QUERY = 500  # below SQLite's oldest limit of 999 variables
 
@@ -58,16 +59,13 @@ class CacheStore:
             raise
 
     async def _prepare(self, connection: aiosqlite.Connection) -> None:
-        await connection.executescript(
-            # What is lost in a power cut is a cache entry, so nothing waits for the disk.
-            "PRAGMA busy_timeout=2000; PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; BEGIN IMMEDIATE;"
-        )
+        # What is lost in a power cut is a cache entry, so nothing waits for the disk.
+        await connection.executescript("PRAGMA busy_timeout=2000; PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;")
         version = await self._scalar("PRAGMA user_version")
         if version == 0 and not await self._scalar("SELECT count(*) FROM sqlite_master"):
-            await connection.executescript(f"{_SCHEMA} PRAGMA user_version={_FORMAT};")
+            await connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={_FORMAT}; COMMIT;")
         elif version != _FORMAT:
             raise CacheFileCorrupt("another format")
-        await connection.execute("COMMIT")
 
     async def begin_anew(self) -> None:
         """Remove the file and open an empty one."""
@@ -94,8 +92,7 @@ class CacheStore:
                 some = keys[at : at + _KEYS_A_QUERY]
                 marks = ",".join("?" * len(some))
                 rows = await self._opened.execute_fetchall(
-                    "SELECT key, value, checksum, created_at, used_at FROM entry "
-                    f"WHERE namespace = ? AND key IN ({marks})",
+                    f"{_SELECT} IN ({marks})",
                     (namespace, *some),
                 )
                 found.extend(CacheEntry(*row) for row in rows)

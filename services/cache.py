@@ -98,7 +98,9 @@ class CacheManager:
             return [None] * len(keys)
         now = self._clock()
         nothing: list[CacheEntry] = []
-        results = {e.key: (self._judge(namespace, e, now), e) for e in await self._attempt_get(namespace, keys, nothing)}
+        results = {
+            e.key: (self._judge(namespace, e, now), e) for e in await self._attempt_get(namespace, keys, nothing)
+        }
         await self._drop(namespace, [key for key, (result, _) in results.items() if result != "hit"])
         old = [k for k, (result, e) in results.items() if result == "hit" and now - e.used_at >= _TOUCH_AFTER]
         await self._attempt(self._store.touch(namespace, old, now), None)

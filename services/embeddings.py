@@ -44,7 +44,7 @@ class Embeddings:
         return self._embedder.dimensions
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
-        """One row for each text: float32, shape (n, `dimensions`), of L2 norm 1 (or all zeros for a text of nothing)."""
+        """One row for each text: float32, shape (n, `dimensions`), of L2 norm 1; zeros for one without words."""
         vectors = np.empty((len(texts), self.dimensions), np.float32)
         for at in range(0, len(texts), self._batch):
             some = texts[at : at + self._batch]

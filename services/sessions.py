@@ -15,6 +15,7 @@ from typing import Literal
 from uuid import UUID
 
 from infrastructure.errors import Conflict, InvalidInput, RateLimited
+from infrastructure.providers.types import Message
 
 Concurrency = Literal["queue", "reject", "interrupt"]
 TurnStatus = Literal["complete", "incomplete", "error"]
@@ -31,6 +32,11 @@ class Turn:
     question: str
     answer: str
     status: TurnStatus
+    messages: tuple[Message, Message] = field(init=False, repr=False, compare=False)
+    """The same for a model, made once: a long conversation is shown to it with each of its questions."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "messages", (Message("user", self.question), Message("assistant", self.answer)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,10 +67,14 @@ async def run_events(
 
 @router.post("/runs/{run_id}/cancel", status_code=202, responses=error_responses(404))
 async def cancel_run(run_id: str, parts: Parts) -> dict[str, str]:
-    """Stop a run. Answers when the model's connection is closed and the run has ended."""
+    """Stop a run. Answers when the model's connection is closed and the run has ended, with how it ended.
+
+    `status` is `cancelled`; or `complete` or `error` where the run had ended before.
+    """
     parts.event_log.require(run_id)
     await parts.runner.cancel(run_id)
-    return {"run_id": run_id, "status": "cancelled"}
+    last = orjson.loads((await parts.event_log.terminal(run_id)).data)
+    return {"run_id": run_id, "status": last["status"] if last["type"] == "status" else last["type"]}
 
 
 async def start(parts: Container, body: AskRequest, caller: str, key: str | None, *, keep: bool) -> RunHandle:

@@ -36,7 +36,7 @@ async def is_current(engine: AsyncEngine) -> bool:
             found = await connection.scalar(text("SELECT version_num FROM alembic_version"))
         except DBAPIError:  # no such table: nothing was ever migrated
             return False
-    return found == newest_revision()
+    return bool(found == newest_revision())
 
 
 async def upgrade(url: str, revision: str = "head") -> None:

@@ -1,7 +1,6 @@
 """The tables."""
 
 from datetime import UTC, datetime
-from typing import Any
 
 from sqlalchemy import BigInteger as _BigInteger
 from sqlalchemy import (
@@ -42,7 +41,7 @@ class UtcDateTime(TypeDecorator[datetime]):
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         return None if value is None else value.astimezone(UTC)
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
@@ -73,6 +72,7 @@ class Document(Base):
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     checksum: Mapped[str] = mapped_column(String(64))  # SHA-256 of the file's bytes, hexadecimal
     modified_ns: Mapped[int] = mapped_column(BigInteger)
+    recipe: Mapped[str] = mapped_column(String(50))  # how it was read and cut; another one, and it is read anew
     text: Mapped[str] = mapped_column(Text, deferred=True)  # up to megabytes: only where it is asked for
     status: Mapped[str] = mapped_column(String(10))
     error_message: Mapped[str | None] = mapped_column(Text)

@@ -130,8 +130,6 @@ class MemoryEventLog:
         run = self._find(run_id)
         while run.finished_at is None:
             await run.more()
-            if self._runs.get(run_id) is not run:
-                raise NotFound("No such run.")
         return run.entries[-1]
 
     def last_seq(self, run_id: str) -> int:
@@ -156,6 +154,7 @@ class MemoryEventLog:
             self._finished_bytes -= run.bytes
             while len(run.entries) > 1:
                 run.drop_oldest()
+            run.dropped_text = ["".join(run.dropped_text)]  # one string takes a tenth of its words
             del self._finished[run_id]
         while self._runs:
             run_id, run = next(iter(self._runs.items()))

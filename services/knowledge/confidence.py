@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 from services.knowledge.text import AnalysedText, WeighedQuestion
 
@@ -31,8 +32,7 @@ class Signals:
     cosine: float  # the best cosine of a passage
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """A retrieved passage: its terms, those of its headings, and its scores."""
 
     text: AnalysedText
@@ -64,5 +64,18 @@ def probability(found: Signals) -> float:
 
 
 def _sentence_coverage(question: WeighedQuestion, found: Found) -> float:
-    neighbours = pairwise([*found.text.lines(), ""])
-    return max((question.coverage(f"{left}\n{right}") for left, right in neighbours), default=0.0)
+    """The most of the question that two neighbouring sentences have together."""
+    terms = found.text.terms
+    there = [
+        (needle, weight)
+        for needle, weight in zip(question.needles, question.weights, strict=True)
+        if needle in terms
+    ]
+    if len(there) <= 1 or not question.total:
+        return sum(weight for _, weight in there) / (question.total or 1.0)
+    held = [[needle in line for needle, _ in there] for line in (*found.text.lines(), "")]
+    most = max(
+        sum([weight for (_, weight), left, right in zip(there, one, next_one, strict=True) if left or right])
+        for one, next_one in pairwise(held)
+    )
+    return most / question.total

@@ -37,10 +37,13 @@ class CuratedQuestions:
     records: tuple[ChunkRecord, ...]
     vectors: npt.NDArray[np.float32]
     rows: npt.NDArray[np.int64]
+    by_plain: dict[str, int]  # where a question stands, by its words alone
 
     @classmethod
     def of(cls, records: Sequence[ChunkRecord], vectors: npt.NDArray[np.float32]) -> "CuratedQuestions":
-        return cls(tuple(records), vectors, np.array([record.row for record in records], np.int64))
+        rows = np.array([record.row for record in records], np.int64)
+        by_plain = {_plain(record.question or ""): n for n, record in enumerate(records)}
+        return cls(tuple(records), vectors, rows, by_plain)
 
     def replace(
         self, removed: Iterable[int], added: Sequence[ChunkRecord], vectors: npt.NDArray[np.float32]
@@ -52,14 +55,23 @@ class CuratedQuestions:
         return CuratedQuestions.of(records, np.concatenate([self.vectors[kept], vectors]))
 
     def closest(
-        self, question: str, vector: npt.NDArray[np.float32], analysis: TextAnalysis, idf: Idf
+        self, question: str, vector: npt.NDArray[np.float32], analysis: TextAnalysis, idf: Idf, at_least: float = 0.0
     ) -> tuple[ChunkRecord, float] | None:
-        """The curated question most similar to `question`, whose unit vector is `vector`, and how similar it is."""
+        """The curated question most similar to `question`, whose unit vector is `vector`, and how similar it is.
+
+        One that its cosine keeps below `at_least`, whatever its terms, is not looked at: most questions are like none.
+        """
         if not self.records:
             return None
+        if (same := self.by_plain.get(_plain(question))) is not None:
+            return self.records[same], 1.0
         cosines = inner_products(self.vectors, vector)
+        if VECTOR_SHARE * float(cosines.max()) + (1 - VECTOR_SHARE) < at_least:
+            return None
         best: tuple[ChunkRecord, float] | None = None
         for position in top_positions(cosines, _LOOKED_AT).tolist():
+            if VECTOR_SHARE * float(cosines[position]) + (1 - VECTOR_SHARE) < at_least:
+                break
             record = self.records[position]
             found = similarity(question, record.question or "", float(cosines[position]), analysis, idf)
             if best is None or found > best[1]:

@@ -6,7 +6,7 @@ fusion loses to BM25 alone here. Weights by `tests/evaluation/retrieval.py` over
 for the vectors and 0.15 to 0.3 for neighbours are within a point of each other.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,8 +18,7 @@ HIGHEST = 1.0 + VECTOR_WEIGHT + ADJACENCY_WEIGHT
 BM25_SATURATION = 2.2  # k1 + 1: the most that one term's weight is multiplied by
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A chunk that both rankings were asked about. `lexical` is in about [0, 1], `cosine` in [-1, 1]."""
 
     row: int
@@ -55,7 +54,7 @@ def candidates(
 
 def near_pairs(vectors: Vectors, threshold: float) -> list[tuple[int, int]]:
     """Pairs (earlier, later) of rows of `vectors`, unit vectors of shape (n, d), that are closer than `threshold`."""
-    close = np.triu(vectors @ vectors.T > threshold, 1)
-    if not close.any():
+    close = vectors @ vectors.T > threshold
+    if np.count_nonzero(close) <= len(vectors):  # each is close to itself, and to no other
         return []
-    return [(int(first), int(second)) for first, second in np.argwhere(close)]
+    return [(int(first), int(second)) for first, second in np.argwhere(np.triu(close, 1))]

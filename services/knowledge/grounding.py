@@ -89,11 +89,8 @@ class Grounder:
         substantial = [claim for claim in claims if len(claim.words) >= _SUBSTANCE]
         if not substantial:
             substantial = [claim for claim in claims if claim.words]
-        texts = [f"{self._analysis.of(passage.text).terms}\n{self._heading(passage)}" for passage in passages]
-        return bool(substantial) and all(_is_supported(claim, texts) for claim in substantial)
-
-    def _heading(self, passage: Passage) -> str:
-        return self._analysis.heading(f"{passage.title} {passage.section or ''}")
+        bags = [self._analysis.bag(passage.text, f"{passage.title} {passage.section or ''}") for passage in passages]
+        return bool(substantial) and all(_is_supported(claim, bags) for claim in substantial)
 
     def _cite(self, number: int, passage: Passage, claim: _Claim) -> Citation:
         (start, end), score = self._best_quote(passage, claim.words)
@@ -127,14 +124,13 @@ class Grounder:
         return (analysed.spans[best[0]][0], analysed.spans[best[1] - 1][1]), score
 
 
-def _is_supported(claim: _Claim, texts: Sequence[str]) -> bool:
+def _is_supported(claim: _Claim, bags: Sequence[frozenset[str]]) -> bool:
     """Whether one passage, or all that the claim cites together, has most of its words, and each of its figures."""
-    cited = "\n".join(texts[number - 1] for number in claim.cited if 1 <= number <= len(texts))
-    figures = [word for word in claim.words if _FIGURE.fullmatch(word)]
-    return any(
-        _support(claim.words, text) >= SUPPORT_THRESHOLD and all(figure in text for figure in figures)
-        for text in (*texts, cited)
-    )
+    words = frozenset(word.strip() for word in claim.words)
+    figures = frozenset(word.strip() for word in claim.words if _FIGURE.fullmatch(word))
+    cited = frozenset().union(*(bags[number - 1] for number in claim.cited if 1 <= number <= len(bags)))
+    least = SUPPORT_THRESHOLD * len(words)
+    return any(len(words & bag) >= least and figures <= bag for bag in (*bags, cited))
 
 
 def _support(words: Sequence[str], terms: str) -> float:

@@ -3,7 +3,8 @@
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,7 @@ _LEAST_POOL = 16  # candidates that are looked at more closely, whatever the lim
 _NEAR_COSINE = 0.97  # cheap gates: copies have nearly the same vectors and scores; then terms decide
 _NEAR_SCORE = 0.05
 _NEAR_TERMS = 0.9
+_KEPT_RARITIES = 20_000  # terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class Snapshot:
     lexical: LexicalSnapshot
     vectors: VectorSnapshot
     curated: CuratedQuestions
+    _rarities: dict[str, float] = field(default_factory=dict)  # what `idf` gave before
 
     def cosines(self, vector: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """How close each chunk is to a question's unit vector: a curated entry as its own question is, if closer."""
@@ -55,8 +58,13 @@ class Snapshot:
 
     def idf(self, term: str) -> float:
         """BM25's inverse document frequency (Robertson and Spärck Jones, plus one): ln(1 + (N - n + ½) / (n + ½))."""
-        held = self.lexical.document_frequency(term)
-        return math.log1p((max(self.lexical.size - held, 0) + 0.5) / (held + 0.5))
+        known = self._rarities.get(term)
+        if known is None:
+            held = self.lexical.document_frequency(term)
+            known = math.log1p((max(self.lexical.size - held, 0) + 0.5) / (held + 0.5))
+            if len(self._rarities) < _KEPT_RARITIES:
+                self._rarities[term] = known
+        return known
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +83,7 @@ class Ranking:
         return [one.row for one in self.pool]
 
 
-@dataclass(frozen=True, slots=True)
-class _Ranked:
+class _Ranked(NamedTuple):
     record: ChunkRecord
     candidate: Candidate
     text: AnalysedText
@@ -147,7 +154,9 @@ class Retriever:
     def _curated(self, ranking: Ranking) -> CuratedMatch | None:
         """The closest curated question, if it is close enough."""
         snapshot = ranking.snapshot
-        closest = snapshot.curated.closest(ranking.query, ranking.vector, self._analysis, snapshot.idf)
+        closest = snapshot.curated.closest(
+            ranking.query, ranking.vector, self._analysis, snapshot.idf, self._curated_threshold
+        )
         if closest is None or closest[1] < self._curated_threshold:
             return None
         return curated_match(*closest)

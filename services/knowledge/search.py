@@ -1,7 +1,8 @@
 """The search index: the knowledge as search sees it, in step with the database.
 
-A search over many chunks is one hop to a thread of its own. What it reads is a snapshot (the lexical index, the vectors, the curated
-questions) that a change of the knowledge replaces as a whole, so a search sees all of a change or none of it.
+A search over many chunks is one hop to a thread of its own. What it reads is a snapshot (the lexical index, the
+vectors, the curated questions) that a change of the knowledge replaces as a whole, so a search sees all of a change or
+none of it.
 """
 
 import asyncio

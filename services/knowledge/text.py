@@ -81,6 +81,7 @@ class TextAnalysis:
         self._analyzer = Analyzer()
         self.of = lru_cache(kept)(self._analyse)
         self.heading = lru_cache(kept)(self.line)
+        self.bag = lru_cache(kept)(self._bag)
 
     def terms(self, text: str) -> list[str]:
         return self._analyzer.terms(text)
@@ -98,6 +99,10 @@ class TextAnalysis:
         )
         pairs = tuple(f" {left} {right} " for left, right in pairwise(terms))
         return WeighedQuestion(terms, weights, sum(weights), sum(rarities), tuple(f" {term} " for term in terms), pairs)
+
+    def _bag(self, text: str, heading: str) -> frozenset[str]:
+        """The terms of a text and of what stands above it, each once."""
+        return frozenset((*self.of(text).terms.split(), *self.heading(heading).split()))
 
     def _analyse(self, text: str) -> AnalysedText:
         spans = split_sentences(text)

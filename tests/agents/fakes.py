@@ -1,4 +1,4 @@
-"""Far ends that do as they are told: a model with scripted turns, a search with one result, a memory of what was counted."""
+"""Far ends that do as they are told: a model with scripted turns, a search with one result, metrics that are lists."""
 
 import asyncio
 import json
@@ -181,6 +181,7 @@ class Service:
         self.sessions = SessionManager()
         self.counted = Counted()
         self.asked: list[str] = []
+        self.searching = asyncio.Event()
         self.searching_waits: asyncio.Event | None = None  # when given, the search does not end before it is set
         self._knowledge = knowledge
         steps = limits.get("tool_steps", 5)
@@ -195,6 +196,7 @@ class Service:
 
     async def search(self, query: str, limit: int) -> Retrieval:
         self.asked.append(query)
+        self.searching.set()
         if self.searching_waits:
             await self.searching_waits.wait()
         if isinstance(self._knowledge, Exception):

@@ -1,5 +1,7 @@
 """The decisions, as tables."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,10 +49,10 @@ def test_calls_are_answered_and_an_answer_is_checked() -> None:
     ],
 )
 def test_which_budget_is_used_up(change: dict[str, float], spent: str | None) -> None:
-    usual = {
+    usual: dict[str, Any] = {
         "steps_used": 0, "max_steps": 5, "tokens_used": 0, "max_tokens": 100, "repeats": 1, "seconds_left": 9.0,
     }  # fmt: skip
-    assert budget_spent(**(usual | change)) == spent  # type: ignore[arg-type]
+    assert budget_spent(**(usual | change)) == spent
 
 
 def turn(number: int, size: int = 40) -> Turn:

@@ -5,12 +5,14 @@ import json
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from agents.runner import Ask, RunHandle
+from agents.tools.search_knowledge_base import search_knowledge_base
 from infrastructure.errors import Conflict, NotFound, RateLimited, ShuttingDown
 from infrastructure.providers.types import Emit, ModelReply, ModelRequest
 from services.sessions import MAX_WAITING, Turn
-from tests.agents.fakes import Away, Endless, ScriptedModel, Service, fails, found, passage, says
+from tests.agents.fakes import Away, Endless, ScriptedModel, Service, call, calls, fails, found, passage, says
 
 PARIS = found(passage())
 
@@ -55,7 +57,9 @@ async def test_a_run_that_is_stopped_says_so_only_after_its_upstream_is_closed()
     told = await it.told(run)
     assert told.end["status"] == "cancelled"
     assert told.text == "Paris is the capi"
-    assert it.sessions.open("s").history() == (Turn("What is the capital of France?", "Paris is the capi", "incomplete"),)
+    assert it.sessions.open("s").history() == (
+        Turn("What is the capital of France?", "Paris is the capi", "incomplete"),
+    )
     assert it.counted.outcomes == ["cancelled"]
     assert len(it.counted.stops) == 1
     assert it.runner.active == 0
@@ -86,8 +90,7 @@ async def test_a_run_that_is_stopped_while_it_searches_ends_all_the_same() -> No
     it = service(says("Never said."))
     it.searching_waits = asyncio.Event()
     run = await it.start()
-    while not it.asked:
-        await asyncio.sleep(0)
+    await it.searching.wait()
     await it.runner.cancel(run.id)
     assert (await it.told(run)).statuses == ["streaming", "cancelled"]
 
@@ -308,11 +311,14 @@ async def test_draining_with_nothing_to_do_is_done() -> None:
 
 async def test_what_nobody_expected_becomes_an_internal_error_without_its_inside() -> None:
     it = service(fails(RuntimeError("secret inside"), "Paris "))
-    told = await it.ask()
+    with capture_logs() as lines:
+        told = await it.ask()
     assert (told.end["code"], told.end["retryable"], told.end["answer"]) == ("internal_error", False, "Paris ")
+    assert [(line["event"], line["error"]) for line in lines if line["log_level"] == "error"] == [
+        ("run failed", "RuntimeError")
+    ]
     assert "secret" not in json.dumps(told.frames)
     assert it.counted.outcomes == ["internal_error"]
-    assert (await it.ask()).end["type"] == "error"
 
 
 async def test_an_error_of_the_service_keeps_its_kind() -> None:
@@ -323,7 +329,8 @@ async def test_an_error_of_the_service_keeps_its_kind() -> None:
 
 async def test_a_document_name_that_cannot_be_said_ends_in_an_error_and_not_in_silence() -> None:
     it = Service(ScriptedModel(says("x")), found(passage(document="\udcff.md")))
-    assert (await it.ask()).end["code"] == "internal_error"
+    with capture_logs():
+        assert (await it.ask()).end["code"] == "internal_error"
 
 
 async def test_a_task_cancelled_from_outside_ends_its_run_too() -> None:
@@ -335,3 +342,26 @@ async def test_a_task_cancelled_from_outside_ends_its_run_too() -> None:
     task.cancel()
     assert (await it.told(run)).end["status"] == "cancelled"
     assert it.counted.stops == []
+
+
+async def test_a_run_that_is_stopped_while_a_tool_works_leaves_no_open_call_behind() -> None:
+    working, stopped = asyncio.Event(), asyncio.Event()
+
+    async def works(query: str, limit: int) -> Any:
+        working.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.set()
+
+    wanted = calls(call("search_knowledge_base", query="x"), saying="Let me look. ")
+    model = ScriptedModel(wanted, says("Two."))
+    it = Service(model, PARIS, tools=[search_knowledge_base(works, 3)])
+    run = await it.start("First question?")
+    await working.wait()
+    await it.runner.cancel(run.id)
+    assert stopped.is_set()
+    assert (await it.told(run)).end["status"] == "cancelled"
+    assert (await it.ask("Second question?")).end["answer"] == "Two."
+    assert [message.role for message in model.requests[-1].messages] == ["system", "user", "assistant", "user"]
+    assert not any(message.tool_calls for message in model.requests[-1].messages)

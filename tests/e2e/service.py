@@ -49,21 +49,22 @@ class Service:
             yield Socket(connection)
 
     async def listening(self) -> None:
-        """Returns when the service takes connections."""
+        """Returns when the service takes connections and has its knowledge."""
         waits = [asyncio.create_task(self._listening.wait()), asyncio.create_task(self.process.wait())]
         done, pending = await asyncio.wait(waits, timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         for task in pending:
             task.cancel()
         assert self._listening.is_set(), f"the service did not start: {''.join(self.raw)[-2000:]}"
         assert done
+        await self.logged("ready")
 
-    async def logged(self, event: str) -> dict[str, Any]:
-        """The first log line with that event, awaited."""
+    async def logged(self, event: str, **fields: Any) -> dict[str, Any]:
+        """The first log line with that event and those fields, awaited."""
         async with self._changed:
             found: list[dict[str, Any]] = []
 
             def there() -> bool:
-                found[:] = [line for line in self.log if line.get("event") == event]
+                found[:] = [line for line in self.log if {**line, "event": event, **fields} == line]
                 return bool(found)
 
             await asyncio.wait_for(self._changed.wait_for(there), 20)

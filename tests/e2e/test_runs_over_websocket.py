@@ -220,7 +220,8 @@ async def test_reject_refuses_the_second_question(start: Start, model: ModelServ
 
 
 async def test_frames_that_the_log_let_go_become_a_gap_and_a_snapshot(start: Start, model: ModelServer) -> None:
-    model.tokens([f"token{i} " for i in range(100)])
+    tokens = [f"token{i} " * 10 for i in range(100)]  # more text than the log holds, in however few frames it comes
+    model.tokens(tokens)
     service = await start(RUN_LOG_MAX_BYTES=4096)
     async with service.socket() as socket:
         run_id = (await socket.ask(QUESTION))[1]["run_id"]
@@ -231,7 +232,7 @@ async def test_frames_that_the_log_let_go_become_a_gap_and_a_snapshot(start: Sta
     gap, snapshot, *rest = frames
     assert (gap["type"], gap["from"], snapshot["type"], snapshot["seq"]) == ("gap", 3, "snapshot", gap["to"])
     assert of_run(rest)[0]["seq"] == snapshot["seq"] + 1
-    assert snapshot["answer"] + answer_of(rest) == "".join(f"token{i} " for i in range(100))
+    assert snapshot["answer"] + answer_of(rest) == "".join(tokens)
 
 
 async def test_sigterm_lets_a_run_end_and_closes_sockets_with_1012(start: Start, model: ModelServer) -> None:

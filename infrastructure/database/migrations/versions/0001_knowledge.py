@@ -34,6 +34,7 @@ def _document() -> None:
         sa.Column("size_bytes", _BIG, nullable=False),
         sa.Column("checksum", sa.String(64), nullable=False),
         sa.Column("modified_ns", _BIG, nullable=False),
+        sa.Column("recipe", sa.String(50), nullable=False),
         sa.Column("text", sa.Text(), nullable=False),
         sa.Column("status", sa.String(10), nullable=False),
         sa.Column("error_message", sa.Text()),
@@ -63,9 +64,7 @@ def _chunk() -> None:
         sa.Column("answer_end", sa.Integer()),
         sa.Column("embedding_model", sa.String(200), nullable=False),
         sa.Column("embedding", sa.LargeBinary(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["document_id"], ["document.id"], name=op.f("FK__chunk__document"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["document_id"], ["document.id"], name=op.f("FK__chunk__document"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("row", name=op.f("PK__chunk")),
         sqlite_autoincrement=True,
     )

@@ -1,0 +1,229 @@
+"""Indexing: keeps the database and the search index in step with the knowledge folder."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import structlog
+
+from infrastructure.database.engine import Database
+from infrastructure.database.repositories.knowledge import DocumentState, KnowledgeRepository
+from services.embeddings import Embeddings
+from services.knowledge.chunk import DEFAULT_OVERLAP, DEFAULT_SIZE
+from services.knowledge.extract import DEFAULT_MAX_BYTES
+from services.knowledge.folder import FolderMissing, FoundFile, scan
+from services.knowledge.pending import PendingChanges
+from services.knowledge.reading import FileReader, PreparedFile
+from services.knowledge.records import ChunkRecord, index_text
+from services.knowledge.rows import chunk_records, chunk_values, document_values, embedding_bytes
+from services.knowledge.stored import Batch, StoredChunks
+from services.knowledge.watch import watch
+
+_logger: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+Vectors = npt.NDArray[np.float32]
+
+DEFAULT_MAX_FILES = 10_000
+
+
+class Searchable(Protocol):
+    """What the indexer needs of the search index."""
+
+    async def replace(
+        self, removed_rows: Sequence[int], added: Sequence[ChunkRecord], vectors: Vectors, *, generation: int
+    ) -> None: ...
+
+    async def load(self, batches: AsyncIterator[Batch], *, generation: int) -> None: ...
+
+
+@dataclass(slots=True)
+class SyncReport:
+    """What a look at the folder came to: names of files, and seconds."""
+
+    added: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    unchanged: int = 0
+    seconds: float = 0.0
+
+    @property
+    def anything(self) -> bool:
+        return bool(self.added or self.changed or self.removed or self.failed)
+
+
+class Indexer:
+    """One at a time it reads what changed, and publishes each document as a whole: a search sees all of it or none."""
+
+    def __init__(
+        self,
+        folder: Path,
+        database: Database,
+        embeddings: Embeddings,
+        search: Searchable,
+        *,
+        chunk_size: int = DEFAULT_SIZE,
+        chunk_overlap: int = DEFAULT_OVERLAP,
+        max_bytes: int = DEFAULT_MAX_BYTES,
+        max_files: int = DEFAULT_MAX_FILES,
+        on_change: Callable[[], None] = lambda: None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._folder = folder
+        self._database = database
+        self._embeddings = embeddings
+        self._search = search
+        self._stored = StoredChunks(database, embeddings.dimensions)
+        self._reader = FileReader(chunk_size, chunk_overlap, max_bytes)
+        self._max_files = max_files
+        self._on_change = on_change
+        self._now = now
+        self._one_at_a_time = asyncio.Lock()
+        self._pending = PendingChanges()
+        self._behind = True  # whether the search index may lack what the database has
+        self.loaded = False
+        """Whether the knowledge can be searched, and the folder was looked at once."""
+
+    async def start(self) -> SyncReport:
+        """Make searchable what the database has, then look at the folder."""
+        report = await self.sync()
+        self.loaded = True
+        return report
+
+    async def watch(self) -> None:
+        """Follow the folder's changes until cancelled."""
+        await watch(self._folder, self._sync_and_go_on)
+
+    async def _sync_and_go_on(self) -> None:
+        try:
+            await self.sync()
+        except Exception:  # the edge of the watching task: one failed look must not end the watching
+            _logger.exception("knowledge_sync_failed")
+
+    async def sync(self) -> SyncReport:
+        """Bring the database and the search index up to date with the folder. Calls take turns.
+
+        A file that cannot be read is logged, kept as a failed document without chunks, and tried again once it
+        changes. While the folder is missing, what is known stays known.
+        """
+        async with self._one_at_a_time:
+            began = time.perf_counter()
+            if self._behind:
+                await self._load()
+            report = SyncReport()
+            with suppress(FolderMissing):
+                await self._sync(await asyncio.to_thread(scan, self._folder), report)
+            report.seconds = time.perf_counter() - began
+        if report.anything:
+            _logger.info("knowledge_synced", **_counts(report))
+        return report
+
+    async def _sync(self, files: Sequence[FoundFile], report: SyncReport) -> None:
+        if len(files) > self._max_files:
+            _logger.warning("knowledge_folder_too_large", files=len(files), read=self._max_files)
+            files = files[: self._max_files]
+        async with self._database.read() as session:
+            known = {document.name: document for document in await KnowledgeRepository(session).documents()}
+        for name in known.keys() - {file.name for file in files}:
+            await self._remove(known[name])
+            report.removed.append(name)
+        for file in files:
+            await self._sync_file(file, known.get(file.name), report)
+            if self._pending.is_due:
+                await self._publish()
+        await self._publish()
+
+    async def _sync_file(self, file: FoundFile, known: DocumentState | None, report: SyncReport) -> None:
+        about = (file.size, file.modified_ns, self._reader.recipe)
+        if known and (known.size_bytes, known.modified_ns, known.recipe) == about:
+            report.unchanged += 1
+            return
+        try:
+            prepared = await asyncio.to_thread(self._reader.prepare, file)
+        except FileNotFoundError:
+            return  # gone meanwhile: the next look removes it
+        if known and (known.checksum, known.recipe) == (prepared.checksum, self._reader.recipe):
+            await self._note_time(known, file)
+            report.unchanged += 1
+            return
+        await self._save(prepared, known)
+        if prepared.document is None:
+            _logger.warning("knowledge_file_failed", document=file.name, reason=prepared.reason)
+            report.failed.append(file.name)
+        else:
+            (report.changed if known else report.added).append(file.name)
+
+    async def _save(self, prepared: PreparedFile, known: DocumentState | None) -> None:
+        """Embed, then write the document and its chunks in one transaction."""
+        texts = [index_text(prepared.title, piece.section, piece.text) for piece in prepared.chunks]
+        vectors = await self._embeddings.embed(texts)
+        values = document_values(prepared, known, recipe=self._reader.recipe, now=self._now())
+        self._behind = True
+        async with self._database.write() as session:
+            repository = KnowledgeRepository(session)
+            removed = await repository.remove_chunks(values["id"]) if known else []
+            await repository.save(values)
+            rows = await repository.add_chunks(
+                values["id"], chunk_values(prepared.chunks, vectors, self._embeddings.model)
+            )
+            generation = await repository.next_generation()
+        self._pending.add(removed, chunk_records(prepared, values["id"], rows), vectors, generation)
+        self._on_change()
+
+    async def _remove(self, known: DocumentState) -> None:
+        self._behind = True
+        async with self._database.write() as session:
+            repository = KnowledgeRepository(session)
+            removed = await repository.remove(known.id)
+            generation = await repository.next_generation()
+        self._pending.add(removed, [], np.empty((0, self._embeddings.dimensions), np.float32), generation)
+        self._on_change()
+
+    async def _publish(self) -> None:
+        """Let searches see what is pending, all at once."""
+        pending = self._pending
+        if pending.generation is None:
+            return
+        vectors = np.concatenate(pending.vectors)
+        await self._search.replace(pending.removed, pending.added, vectors, generation=pending.generation)
+        pending.clear()
+        self._behind = False
+
+    async def _note_time(self, known: DocumentState, file: FoundFile) -> None:
+        async with self._database.write() as session:
+            await KnowledgeRepository(session).save(
+                {"id": known.id, "modified_ns": file.modified_ns, "size_bytes": file.size}
+            )
+
+    async def _load(self) -> None:
+        """Give the search index all that the database has; what another model embedded is embedded anew first."""
+        async with self._database.read() as session:
+            repository = KnowledgeRepository(session)
+            foreign = set(await repository.documents_embedded_otherwise(self._embeddings.model))
+            documents = [document for document in await repository.documents() if document.id in foreign]
+            generation = await repository.generation()
+        for document in documents:
+            await self._embed_anew(document)
+        self._pending.clear()
+        await self._search.load(self._stored.batches(), generation=generation)
+        self._on_change()
+        self._behind = False
+
+    async def _embed_anew(self, document: DocumentState) -> None:
+        records, _ = await self._stored.of_documents([document])
+        vectors = await self._embeddings.embed([record.index_text() for record in records])
+        data = [(record.row, embedding_bytes(vector)) for record, vector in zip(records, vectors, strict=True)]
+        async with self._database.write() as session:
+            await KnowledgeRepository(session).set_embeddings(self._embeddings.model, data)
+
+
+def _counts(report: SyncReport) -> dict[str, Any]:
+    counts = {name: len(getattr(report, name)) for name in ("added", "changed", "removed", "failed")}
+    return {**counts, "unchanged": report.unchanged, "seconds": round(report.seconds, 3)}

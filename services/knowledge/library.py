@@ -1,0 +1,106 @@
+"""The library: which documents there are, and what stands in them.
+
+A name is looked up among the documents that were read. It is never a path: whatever it is made of, no file is opened.
+"""
+
+from dataclasses import dataclass
+
+from infrastructure.database.engine import Database
+from infrastructure.database.repositories.knowledge import DocumentState, KnowledgeRepository
+from infrastructure.errors import NotFound
+
+DocumentInfo = DocumentState
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentText:
+    """`[start, end)` of a document's text of `total_chars` characters."""
+
+    name: str
+    document_id: str
+    title: str
+    text: str
+    start: int
+    end: int
+    total_chars: int
+
+
+@dataclass(frozen=True, slots=True)
+class KnowledgeStatus:
+    """How many documents and chunks can be found; name and reason of each file that could not be read."""
+
+    documents: int
+    chunks: int
+    failed: tuple[tuple[str, str], ...]
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Shelf:
+    """The documents as they were at one generation."""
+
+    documents: dict[str, DocumentInfo]
+    status: KnowledgeStatus
+
+
+class Library:
+    """Keeps the list of documents in memory until `forget` is called; texts are read when asked for."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._shelf: _Shelf | None = None
+        self._changes = 0
+
+    def forget(self) -> None:
+        """The documents have changed: read the list anew when it is next asked for."""
+        self._shelf = None
+        self._changes += 1
+
+    async def list_documents(self, *, failed: bool = False) -> list[DocumentInfo]:
+        """The documents by name; with `failed` also the files that could not be read."""
+        documents = (await self._current()).documents.values()
+        return [document for document in documents if failed or document.status == "ready"]
+
+    async def read_document(
+        self, name: str, start: int = 0, end: int | None = None, limit: int | None = None
+    ) -> DocumentText:
+        """Characters `[start, end)` of a document, at most `limit` of them; a range beyond its end is empty.
+
+        Raises:
+            NotFound: there is no document of this name, or its file could not be read.
+        """
+        info = (await self._current()).documents.get(name)
+        if info is None or info.status != "ready":
+            raise NotFound("There is no such document.")
+        start = max(start, 0)
+        # No document is longer than this, and both databases take it as a length.
+        length = max((end if end is not None else 2**31) - start, 0)
+        length = min(length, 2**31 - 1, length if limit is None else max(limit, 0))
+        async with self._database.read() as session:
+            found = await KnowledgeRepository(session).text_range(info.id, min(start, 2**30), length)
+        if found is None:
+            raise NotFound("There is no such document.")
+        text, total = found
+        start = min(start, total)
+        return DocumentText(info.name, info.id, info.title, text, start, start + len(text), total)
+
+    async def status(self) -> KnowledgeStatus:
+        return (await self._current()).status
+
+    async def _current(self) -> _Shelf:
+        if self._shelf is not None:
+            return self._shelf
+        changes = self._changes
+        async with self._database.read() as session:
+            repository = KnowledgeRepository(session)
+            shelf = _shelf(await repository.documents(), await repository.generation())
+        if changes == self._changes:  # else it changed while it was read: true for this caller, stale for the next
+            self._shelf = shelf
+        return shelf
+
+
+def _shelf(documents: list[DocumentInfo], generation: int) -> _Shelf:
+    ready = [document for document in documents if document.status == "ready"]
+    failed = tuple((d.name, d.error_message or "") for d in documents if d.status == "failed")
+    status = KnowledgeStatus(len(ready), sum(document.chunks_count for document in ready), failed, generation)
+    return _Shelf({document.name: document for document in documents}, status)

@@ -1,0 +1,75 @@
+"""Chunks as they stand in the database, turned into what search takes."""
+
+from collections.abc import AsyncIterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from infrastructure.database.engine import Database
+from infrastructure.database.repositories.knowledge import AnyRow, DocumentState, KnowledgeRepository
+from services.knowledge.records import ChunkRecord
+from services.knowledge.rows import record_of
+
+Vectors = npt.NDArray[np.float32]
+Batch = tuple[list[ChunkRecord], Vectors]
+
+_CHUNKS_A_BATCH = 2000  # about 5 MB with text and vectors; a longer document is a batch by itself
+_DOCUMENTS_A_BATCH = 500  # below SQLite's oldest limit of 999 variables
+_ROWS_A_QUERY = 500
+
+
+class StoredChunks:
+    """Reads chunks. Each method is a transaction of its own, or one for each batch."""
+
+    def __init__(self, database: Database, dimensions: int) -> None:
+        self._database = database
+        self._dimensions = dimensions
+
+    async def fetch(self, rows: Sequence[int]) -> list[ChunkRecord]:
+        """The records of `rows`, in no order; a row that is gone is left out."""
+        found: list[ChunkRecord] = []
+        async with self._database.read() as session:
+            repository = KnowledgeRepository(session)
+            for at in range(0, len(rows), _ROWS_A_QUERY):
+                for row in await repository.chunks_at(rows[at : at + _ROWS_A_QUERY]):
+                    *place, name, title, text = row
+                    found.append(record_of(place, name, title, text))
+        return found
+
+    async def batches(self) -> AsyncIterator[Batch]:
+        """Every chunk with its vector, document after document."""
+        async with self._database.read() as session:
+            documents = await KnowledgeRepository(session).documents()
+        for some in _grouped([document for document in documents if document.chunks_count]):
+            yield await self.of_documents(some)
+
+    async def of_documents(self, documents: Sequence[DocumentState]) -> Batch:
+        """The chunks of some documents, each text read and sliced once."""
+        by_id = {document.id: document for document in documents}
+        async with self._database.read() as session:
+            repository = KnowledgeRepository(session)
+            texts = await repository.texts(list(by_id))
+            rows = await repository.chunks_of(list(by_id))
+        records = []
+        for row in rows:
+            document = by_id[row.document_id]
+            text = texts[document.id][row.start : row.end]
+            records.append(record_of(row, document.name, document.title, text))
+        return records, self._vectors(rows)
+
+    def _vectors(self, rows: Sequence[AnyRow]) -> Vectors:
+        width = 4 * self._dimensions
+        data = b"".join(row.embedding if len(row.embedding) == width else bytes(width) for row in rows)
+        return np.frombuffer(data, "<f4").reshape(len(rows), self._dimensions).astype(np.float32, copy=False)
+
+
+def _grouped(documents: Sequence[DocumentState]) -> list[list[DocumentState]]:
+    groups: list[list[DocumentState]] = []
+    chunks = 0
+    for document in documents:
+        chunks += document.chunks_count
+        if not groups or chunks > _CHUNKS_A_BATCH or len(groups[-1]) == _DOCUMENTS_A_BATCH:
+            groups.append([])
+            chunks = document.chunks_count
+        groups[-1].append(document)
+    return groups

@@ -1,0 +1,175 @@
+"""Who is connected, who is alive, who reads."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from infrastructure.monitoring import Metrics
+from infrastructure.websocket_manager import (
+    MISSED_BEATS,
+    POLICY,
+    RESTARTING,
+    SLOW_READER,
+    Connection,
+    ConnectionClosed,
+    WebSocketManager,
+)
+
+BEAT = 0.01
+
+
+class FakePeer:
+    """A far end that notes what it gets."""
+
+    def __init__(self) -> None:
+        self.last_seen = asyncio.get_running_loop().time()
+        self.writable = asyncio.Event()
+        self.writable.set()
+        self.written: list[bytes] = []
+        self.pings = 0
+        self.closed: tuple[int, str] | None = None
+        self.changed = asyncio.Event()
+
+    def write(self, frames: Sequence[bytes]) -> None:
+        self.written += frames
+        self.changed.set()
+
+    def ping(self) -> None:
+        self.pings += 1
+        self.changed.set()
+
+    def close(self, code: int, reason: str, abort_after: float) -> None:
+        self.closed = (code, reason)
+        self.changed.set()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(5):
+            while not condition():
+                self.changed.clear()
+                await self.changed.wait()
+
+
+def make(heartbeat: float = 30.0, timeout: float = 10.0, most: int = 2) -> WebSocketManager:
+    return WebSocketManager(Metrics("1"), max_per_address=most, heartbeat_seconds=heartbeat, send_timeout=timeout)
+
+
+def opened(manager: WebSocketManager, address: str = "a") -> tuple[Connection, FakePeer]:
+    peer = FakePeer()
+    connection = manager.open(peer, address)
+    assert connection is not None
+    return connection, peer
+
+
+async def test_an_address_has_only_so_many_connections() -> None:
+    manager = make()
+    first, _ = opened(manager)
+    opened(manager)
+    assert manager.open(FakePeer(), "a") is None
+    opened(manager, "b")
+    manager.leave(first)
+    opened(manager)
+    stats = manager.stats()
+    assert stats == {
+        "active_connections": 3, "busy_connections": 0, "addresses": 2, "accepted_total": 4, "refused_total": 1,
+        "max_connections_per_address": 2, "heartbeat_interval": 30.0,
+    }  # fmt: skip
+    manager.close_all()
+
+
+async def test_who_leaves_twice_left_once_and_leaves_nothing_behind() -> None:
+    manager = make()
+    connection, _ = opened(manager)
+    manager.leave(connection)
+    manager.leave(connection)
+    assert (manager.stats()["active_connections"], manager.stats()["addresses"]) == (0, 0)
+
+
+async def test_messages_go_out_whole_and_in_order() -> None:
+    connection, peer = opened(make())
+    await connection.send([b"one", b"two"])
+    connection.send_soon(b"three")
+    assert peer.written == [b"one", b"two", b"three"]
+    connection.gone()
+
+
+async def test_a_sender_waits_for_a_peer_that_reads_again() -> None:
+    connection, peer = opened(make())
+    peer.writable.clear()
+    sending = asyncio.create_task(connection.send([b"one"]))
+    connection.send_soon(b"dropped")
+    await asyncio.sleep(0)
+    assert not sending.done()
+    peer.writable.set()
+    await sending
+    assert peer.written == [b"one"]
+    connection.gone()
+
+
+async def test_a_peer_that_does_not_read_is_let_go_and_counted() -> None:
+    manager = make(timeout=0.01)
+    connection, peer = opened(manager)
+    peer.writable.clear()
+    with pytest.raises(ConnectionClosed):
+        await connection.send([b"one"])
+    assert peer.closed == (SLOW_READER, "slow reader: attach again")
+    assert peer.written == []
+    manager.leave(connection)
+    assert manager._metrics.dropped._value.get() == 1
+
+
+async def test_on_a_connection_that_is_closing_nothing_is_sent() -> None:
+    connection, peer = opened(make())
+    connection.close(POLICY, "why")
+    connection.close(RESTARTING, "too late")
+    with pytest.raises(ConnectionClosed):
+        await connection.send([b"one"])
+    connection.send_soon(b"two")
+    assert (peer.closed, peer.written) == ((POLICY, "why"), [])
+
+
+async def test_a_connection_that_closes_while_a_sender_waits_tells_it_so() -> None:
+    connection, peer = opened(make())
+    peer.writable.clear()
+    sending = asyncio.create_task(connection.send([b"one"]))
+    await asyncio.sleep(0)
+    connection.close(RESTARTING)
+    peer.writable.set()
+    with pytest.raises(ConnectionClosed):
+        await sending
+    assert not connection.too_slow
+
+
+async def test_a_connection_beats() -> None:
+    connection, peer = opened(make(heartbeat=BEAT))
+    peer.last_seen += 60
+    await peer.until(lambda: peer.pings >= 2)
+    assert peer.written[:2] == [b'{"type":"heartbeat"}'] * 2
+    connection.gone()
+    beats = peer.pings
+    await asyncio.sleep(3 * BEAT)
+    assert peer.pings == beats
+
+
+async def test_a_peer_without_a_sign_of_life_is_let_go_after_three_beats() -> None:
+    manager = make(heartbeat=BEAT)
+    started = asyncio.get_running_loop().time()
+    _, peer = opened(manager)
+    await peer.until(lambda: peer.closed is not None)
+    assert peer.closed == (POLICY, "no sign of life")
+    assert asyncio.get_running_loop().time() - started >= MISSED_BEATS * BEAT
+
+
+async def test_draining_closes_idle_connections_and_leaves_busy_ones_their_time() -> None:
+    manager = make()
+    _, idle_peer = opened(manager)
+    busy, busy_peer = opened(manager)
+    busy.busy = True
+    assert not manager.draining
+    manager.drain()
+    assert manager.draining
+    assert idle_peer.closed == (RESTARTING, "restarting: reconnect")
+    assert busy_peer.closed is None
+    assert manager.stats()["busy_connections"] == 1
+    manager.close_all()
+    assert busy_peer.closed == (RESTARTING, "restarting: reconnect")
