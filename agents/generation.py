@@ -1,7 +1,7 @@
 """Having a model answer within a budget, with its tools, and with what there is when the model is away."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -16,6 +16,7 @@ from infrastructure.passages import Passage
 from infrastructure.providers.types import ModelReply, ModelRequest, ToolSpec
 
 log = structlog.get_logger()
+OnCall = Callable[[str, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class Generation:
     tools: Toolbox
     fall_back: bool
     max_tokens: int | None = None
+    on_call: OnCall = lambda provider, outcome: None
+    """Told of each call of the model: the provider's name, and `ok` or the error's kind."""
 
     async def next(self, state: State, context: RunContext, supported: bool) -> ModelReply:
         """The model's next turn: text to the writer, or tool calls.
@@ -60,11 +63,17 @@ class Generation:
         before = len(context.writer.text)
         try:
             async with asyncio.timeout(max(context.budget.seconds_left(), 0.0)):
-                return await self.model.stream(request, context.writer.put)
+                reply = await self.model.stream(request, context.writer.put)
+        except ProviderError as error:
+            self.on_call(self.model.name, error.kind)
+            raise
         except TimeoutError:
+            self.on_call(self.model.name, "timeout")
             context.budget.spent = "seconds"
             context.writer.flush()
             return ModelReply(context.writer.text[before:], self.model.model, "length")
+        self.on_call(self.model.name, "ok")
+        return reply
 
     async def _stand_in(self, state: State, context: RunContext, passages: tuple[Passage, ...]) -> ModelReply:
         found = state["retrieval"]

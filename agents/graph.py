@@ -15,6 +15,7 @@ from langgraph.graph import END, START, StateGraph
 
 from agents import nodes
 from agents.generation import Generation
+from agents.lean import lean
 from agents.state import Outcome, Result, RunContext, State
 
 
@@ -36,7 +37,7 @@ class AnswerGraph:
     def __init__(
         self, search: nodes.Search, generation: Generation, ground: nodes.Ground, settings: GraphSettings
     ) -> None:
-        self._graph: Any = _build(search, generation, ground, settings).compile()
+        self._graph: Any = lean(_build(search, generation, ground, settings).compile())
         self._config = {"recursion_limit": 2 * settings.max_steps + 10}
 
     async def run(self, context: RunContext) -> Outcome:

@@ -104,12 +104,7 @@ def _openai(settings: Settings) -> OpenAIProvider:
         api_key=settings.openai_api_key.get_secret_value() if settings.openai_api_key else None,
         model=settings.chat_model,
         max_retries=settings.provider_max_retries,
-        timeouts=Timeouts(
-            connect=settings.provider_connect_timeout_seconds,
-            first_event=settings.provider_first_byte_timeout_seconds,
-            between_events=settings.provider_idle_timeout_seconds,
-            total=settings.provider_total_timeout_seconds,
-        ),
+        timeouts=_timeouts(settings),
     )
 
 
@@ -119,4 +114,13 @@ def _langchain(settings: Settings) -> LangChainProvider:
         options["api_key"] = settings.openai_api_key.get_secret_value()
     if settings.openai_base_url:
         options["base_url"] = settings.openai_base_url
-    return LangChainProvider(load_chat_model(settings.langchain_model_class, **options))
+    return LangChainProvider(load_chat_model(settings.langchain_model_class, **options), timeouts=_timeouts(settings))
+
+
+def _timeouts(settings: Settings) -> Timeouts:
+    return Timeouts(
+        connect=settings.provider_connect_timeout_seconds,
+        first_event=settings.provider_first_byte_timeout_seconds,
+        between_events=settings.provider_idle_timeout_seconds,
+        total=settings.provider_total_timeout_seconds,
+    )

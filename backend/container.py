@@ -41,6 +41,7 @@ log = structlog.get_logger()
 SWEEP_SECONDS = 30.0
 LAG_SECONDS = 0.5
 RELOAD_SECONDS = 5.0
+READERS_GRACE_SECONDS = 5.0  # for readers that are behind when the last run has ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class Container:
         """Take no more questions, let runs end and their readers read, then close every socket with 1012."""
         self.websockets.drain()
         await self.runner.drain(self.settings.shutdown_grace_seconds)
+        await self.websockets.emptied(READERS_GRACE_SECONDS)
         self.websockets.close_all()
 
     async def database_state(self) -> str:
@@ -128,7 +130,7 @@ def assemble(
         ttl_seconds=settings.session_ttl_days * 86_400,
     )
     runner = Runner(
-        _graph(settings, knowledge, models),
+        _graph(settings, knowledge, models, metrics),
         event_log,
         sessions,
         metrics,
@@ -165,7 +167,7 @@ def assemble(
     )
 
 
-def _graph(settings: Settings, knowledge: Knowledge, models: Models) -> AnswerGraph:
+def _graph(settings: Settings, knowledge: Knowledge, models: Models, metrics: Metrics) -> AnswerGraph:
     tools = Toolbox(
         (
             search_knowledge_base(knowledge.search.search, settings.agent_max_results),
@@ -174,7 +176,12 @@ def _graph(settings: Settings, knowledge: Knowledge, models: Models) -> AnswerGr
         )
     )
     generation = Generation(
-        models.model, models.extractive, tools, "extractive" in settings.model_fallbacks, settings.max_answer_tokens
+        models.model,
+        models.extractive,
+        tools,
+        "extractive" in settings.model_fallbacks,
+        settings.max_answer_tokens,
+        metrics.provider_called,
     )
     return AnswerGraph(
         knowledge.search.search,

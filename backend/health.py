@@ -33,7 +33,15 @@ async def readiness(parts: Container) -> Readiness:
             "chunks": knowledge.chunks,
             "failed": len(knowledge.failed),
         },
-        "model": {"status": "ok", "provider": parts.model.name, "model": parts.model.model},
+        "model": {"status": model_status(parts), "provider": parts.model.name, "model": parts.model.model},
         "cache": "ok" if parts.cache.stats().available else "off",
     }
     return Readiness(ready, body)
+
+
+def model_status(parts: Container) -> str:
+    """How the latest call of the model ended: `ok`, `failing`, or `unknown` before the first one."""
+    if parts.model.name == "extractive":
+        return "ok"
+    last = parts.metrics.last_call
+    return "unknown" if last is None else "ok" if last == "ok" else "failing"

@@ -1,17 +1,24 @@
 """uvicorn, with two habits changed: SIGTERM drains before it closes, and a WebSocket can be written to directly.
 
 As it is, uvicorn closes every socket at once on SIGTERM and waits in `send` for ever on a peer that does not read.
+What is changed in its HTTP protocol is in `backend.http_protocol`.
 """
 
 import asyncio
+import logging
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Sequence
+from http import HTTPStatus
 from typing import Any, cast
 
 import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.datastructures import Headers
+from websockets.http11 import Response
+from websockets.server import ServerProtocol
 
+from backend.http_protocol import BoundedHttp, refusal_fields
 from backend.settings import Settings
 
 PEER = "askgraph.peer"  # where a WebSocket's scope["extensions"] holds the protocol
@@ -20,7 +27,20 @@ MAX_MESSAGE_BYTES = 64 * 1024
 CLOSE_FRAME_LIMIT = 123  # bytes of reason that fit into a close frame (RFC 6455, 5.5.1)
 FORCE_POLL_SECONDS = 0.1  # uvicorn tells of a second signal by a flag, not by an event
 
+NO_HANDSHAKE = "This is not a valid WebSocket handshake."
+QUIET = logging.getLogger("backend.websocket")  # the libraries would log query strings, and at DEBUG what is said
+QUIET.setLevel(logging.ERROR)
+
 Drain = Callable[[], Awaitable[None]]
+
+
+class _Handshake(ServerProtocol):
+    """websockets' protocol, turning handshakes down in the shape that all errors have."""
+
+    def reject(self, status: Any, text: str) -> Response:
+        """The response to send; `text`, which may repeat what the client sent, is not used."""
+        headers, body = refusal_fields(int(status), NO_HANDSHAKE)
+        return Response(int(status), HTTPStatus(status).phrase, Headers(headers), body)
 
 
 class DirectWebSocket(WebSocketsSansIOProtocol):
@@ -30,6 +50,11 @@ class DirectWebSocket(WebSocketsSansIOProtocol):
     """
 
     last_seen = 0.0
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.logger = QUIET
+        self.conn = _Handshake(max_size=self.config.ws_max_size, logger=QUIET)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -41,6 +66,15 @@ class DirectWebSocket(WebSocketsSansIOProtocol):
     def data_received(self, data: bytes) -> None:
         self.last_seen = self.loop.time()
         super().data_received(data)
+        if not self.handshake_initiated:  # too many or too long headers: the answer is made, but nobody sends it
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.transport.close()
+
+    def handle_ping(self) -> None:
+        """Answer a ping, but not one of a peer that does not read: its pongs would pile up here."""
+        output = b"".join(self.conn.data_to_send())
+        if self.writable.is_set():
+            self.transport.write(output)
 
     async def run_asgi(self) -> None:
         extensions: dict[str, Any] = cast(Any, self.scope["extensions"])
@@ -112,7 +146,7 @@ def serve(app: Any, settings: Settings, drain: Drain) -> None:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=BoundedHttp,
         ws=cast(Any, DirectWebSocket),
         ws_max_size=MAX_MESSAGE_BYTES,
         ws_per_message_deflate=False,

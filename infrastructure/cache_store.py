@@ -1,5 +1,6 @@
 """A key-value file that can be thrown away: one SQLite table, apart from the database that must be kept."""
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -52,10 +53,19 @@ class CacheStore:
         try:
             async with self._told_apart():
                 self._path.parent.mkdir(parents=True, exist_ok=True)
-                self._connection = await aiosqlite.connect(self._path, isolation_level=None)
+                self._connection = await self._connect()
                 await self._prepare(self._connection)
         except (CacheFileCorrupt, CacheUnavailable):
             await self.close()
+            raise
+
+    async def _connect(self) -> aiosqlite.Connection:
+        connection = aiosqlite.connect(self._path, isolation_level=None)
+        try:
+            return await connection
+        except sqlite3.Error:
+            # The library lets go of the thread of a connection that failed; it would answer a loop that may be closed.
+            await asyncio.to_thread(connection._thread.join)
             raise
 
     async def _prepare(self, connection: aiosqlite.Connection) -> None:

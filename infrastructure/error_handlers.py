@@ -24,6 +24,7 @@ STATUS_OF_KIND = {
     "unsupported_media_type": 415,
     "validation_error": 422,
     "rate_limited": 429,
+    "headers_too_large": 431,
     "internal_error": 500,
     "provider_protocol_error": 502,
     "provider_unavailable": 503,

@@ -75,7 +75,7 @@ class ProviderUnavailable(ProviderError):
 
 
 class ProviderRejected(ProviderError):
-    kind = "provider_rejected"
+    """Not retryable, and else the same to the one who asked: the model is not to be had."""
 
 
 class ProviderProtocolError(ProviderError):

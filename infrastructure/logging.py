@@ -60,6 +60,12 @@ def configure_logging(
     logging.basicConfig(handlers=handlers, level=level, force=True)
     for noisy in ("uvicorn.access", "watchfiles", "httpx", "httpcore", "alembic", "aiosqlite"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.error").addFilter(_without_handshakes)
+
+
+def _without_handshakes(record: logging.LogRecord) -> bool:
+    """uvicorn's own lines on WebSocket handshakes show query strings; the access log has a line for each already."""
+    return not str(record.msg).startswith('%s - "WebSocket')
 
 
 def hide_secrets(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -6,6 +6,7 @@ from collections import deque
 import psutil
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
 
+from infrastructure.histogram import LoopHistogram
 from infrastructure.providers.types import Usage
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
@@ -22,6 +23,7 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a series a counter that nobody reads; untyped there
         self.registry = registry = CollectorRegistry()
         self.started = time.time()
+        self.last_call: str | None = None  # how the latest call of a model ended: `ok`, or an error's kind
         self.recent_seconds: deque[float] = deque(maxlen=RECENT)
         self.http_requests = Counter(
             "http_requests", "HTTP requests.", ["method", "endpoint", "status_code"], registry=registry
@@ -36,10 +38,9 @@ class Metrics:
             "websocket_messages", "WebSocket messages.", ["direction", "message_type"], registry=registry
         )
         self.queries = Counter("agent_queries", "Questions asked, over every transport.", registry=registry)
-        self.run_seconds = Histogram(
-            "agent_processing_duration_seconds", "Time from question to the run's end.", buckets=SECONDS,
-            registry=registry,
-        )  # fmt: skip
+        self.run_seconds = LoopHistogram(
+            "agent_processing_duration_seconds", "Time from question to the run's end.", SECONDS, registry
+        )
         self.confidence = Histogram(
             "agent_confidence_score", "Final confidence of complete answers.", buckets=SHARES, registry=registry
         )
@@ -48,12 +49,11 @@ class Metrics:
             "cache_operations", "Cache look-ups and writes.", ["operation", "result"], registry=registry
         )
         self.errors = Counter("errors", "Errors by kind.", ["type"], registry=registry)
-        self.ttft = Histogram(
-            "agent_time_to_first_token_seconds", "From the run's start to its first word.", buckets=SECONDS,
-            registry=registry,
-        )  # fmt: skip
-        self.inter_token = Histogram(
-            "agent_inter_token_seconds", "Between two word frames.", buckets=TOKEN_SECONDS, registry=registry
+        self.ttft = LoopHistogram(
+            "agent_time_to_first_token_seconds", "From the run's start to its first word.", SECONDS, registry
+        )
+        self.inter_token = LoopHistogram(
+            "agent_inter_token_seconds", "Between two word frames.", TOKEN_SECONDS, registry
         )
         self.stop_seconds = Histogram(
             "agent_stop_latency_seconds", "From the wish to stop to the upstream closed.", buckets=TOKEN_SECONDS,
@@ -76,8 +76,8 @@ class Metrics:
             "provider_circuit_state", "0 closed, 1 half open, 2 open.", ["provider"], registry=registry
         )
         self._system_gauges(registry, app_version)
-        self._first_token = self.ttft.observe
-        self._next_token = self.inter_token.observe
+        self.first_token = self.ttft.observe
+        self.next_token = self.inter_token.observe
 
     def _system_gauges(self, registry: CollectorRegistry, app_version: str) -> None:
         process = psutil.Process()
@@ -88,9 +88,6 @@ class Metrics:
         Info("app", "The service.", registry=registry).info({"version": app_version, "name": "askgraph"})
 
     # What the runner tells.
-
-    def run_started(self) -> None:
-        self.queries.inc()
 
     def run_finished(self, outcome: str, seconds: float, confidence: float | None, model: str, usage: Usage) -> None:
         self.runs.labels(outcome).inc()
@@ -105,17 +102,12 @@ class Metrics:
     def stopped(self, seconds: float) -> None:
         self.stop_seconds.observe(seconds)
 
-    def first_token(self, seconds: float) -> None:
-        self._first_token(seconds)
-
-    def next_token(self, seconds: float) -> None:
-        self._next_token(seconds)
-
     def citations_dropped(self, count: int) -> None:
         self.rejected_citations.inc(count)
 
     def provider_called(self, provider: str, outcome: str) -> None:
         self.provider_requests.labels(provider, outcome).inc()
+        self.last_call = outcome
 
     # What the edge tells.
 

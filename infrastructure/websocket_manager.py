@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Protocol
 from uuid import uuid4
 
@@ -14,7 +15,7 @@ log = structlog.get_logger()
 MISSED_BEATS = 3
 ABORT_AFTER_SECONDS = 2.0  # how long a close frame may take to leave before the connection is aborted
 
-NORMAL, UNSUPPORTED, POLICY, INTERNAL, RESTARTING = 1000, 1003, 1008, 1011, 1012
+UNSUPPORTED, POLICY, RESTARTING = 1003, 1008, 1012
 SLOW_READER = 4408
 
 
@@ -122,6 +123,7 @@ class WebSocketManager:
         self._accepted = 0
         self._refused = 0
         self._draining = False
+        self._emptied = asyncio.Event()
 
     @property
     def draining(self) -> bool:
@@ -150,6 +152,8 @@ class WebSocketManager:
         if connection.too_slow:
             self._metrics.dropped.inc()
         self._metrics.ws_active.set(len(self._connections))
+        if self._draining and not self._connections:
+            self._emptied.set()
 
     def drain(self) -> None:
         """The process is about to end: idle connections close with 1012 now, busy ones when their run has ended."""
@@ -157,6 +161,13 @@ class WebSocketManager:
         for connection in tuple(self._connections.values()):
             if not connection.busy:
                 connection.close(RESTARTING, "restarting: reconnect")
+
+    async def emptied(self, seconds: float) -> None:
+        """Wait until, after `drain`, the last connection has gone; at most `seconds`."""
+        if self._connections:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._emptied.wait()
 
     def close_all(self) -> None:
         for connection in tuple(self._connections.values()):

@@ -1,6 +1,8 @@
 """No request body over the limit is buffered: refused by its declared length, else as soon as it goes over."""
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -9,7 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from middleware.refusal import refuse
 
 TOO_LARGE = "The request body is larger than {limit} bytes."
-CLOSE = {"Connection": "close"}  # the rest of the body is not read
+CLOSE = {"Connection": "close"}  # the rest of the body is not kept
+LINGER_SECONDS = 2.0  # how long it is thrown away: a client in the middle of sending could not read our answer else
 
 
 class _TooLarge(HTTPException):
@@ -43,7 +46,7 @@ class BodyLimit:
         async def watched(message: Message) -> None:
             nonlocal started
             started = True
-            await send(message)
+            await (send if received <= self._limit else _lingering(receive, send))(message)
 
         try:
             await self.app(scope, counted, watched)
@@ -55,6 +58,22 @@ class BodyLimit:
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._on_error("payload_too_large")
         await refuse(
-            scope, receive, send, "payload_too_large", TOO_LARGE.format(limit=self._limit),
+            scope, receive, _lingering(receive, send), "payload_too_large", TOO_LARGE.format(limit=self._limit),
             headers=CLOSE,
         )  # fmt: skip
+
+
+def _lingering(receive: Receive, send: Send) -> Send:
+    """`send`, which throws away what the client still sends before it lets the response end."""
+
+    async def send_and_linger(message: Message) -> None:
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            await send({**message, "more_body": True})
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LINGER_SECONDS):
+                    while (await receive()).get("more_body", False):
+                        pass
+            message = {"type": "http.response.body", "body": b"", "more_body": False}
+        await send(message)
+
+    return send_and_linger

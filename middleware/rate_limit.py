@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from infrastructure.error_handlers import retry_after_header
 from infrastructure.errors import RateLimited
+from infrastructure.rate_storage import SCHEME
 from middleware.refusal import refuse
 
 EXEMPT = ("/health", "/metrics", "/static/")
@@ -42,7 +43,7 @@ class CallerLimit:
 
     def __init__(self, requests: int, window_seconds: int) -> None:
         self.item = RateLimitItemPerSecond(requests, window_seconds)
-        self._limiter = Limiter(key_func=lambda: "", strategy="sliding-window-counter", storage_uri="memory://")
+        self._limiter = Limiter(key_func=lambda: "", strategy="sliding-window-counter", storage_uri=f"{SCHEME}://")
         self.refused = 0
 
     def hit(self, caller: str) -> Allowance:

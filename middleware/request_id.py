@@ -27,7 +27,6 @@ class RequestId:
 
         async def send_with_id(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.accept", "websocket.http.response.start"):
-                message.setdefault("headers", [])
                 message.setdefault("headers", [])  # ASGI lets them out
                 MutableHeaders(scope=message)["X-Request-ID"] = request_id
             await send(message)

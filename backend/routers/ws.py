@@ -12,8 +12,9 @@ from starlette.types import Receive, Scope, Send
 from backend.asgi_peer import AsgiPeer
 from backend.ask_socket import AskSocket
 from backend.container import Container
-from backend.dependencies import Parts
+from backend.dependencies import Operator, Parts
 from backend.schemas import frames
+from backend.schemas.ask import error_responses
 from backend.server import MAX_MESSAGE_BYTES, PEER
 from infrastructure.error_handlers import error_response, request_id_of
 from infrastructure.websocket_manager import (
@@ -36,7 +37,7 @@ async def schema() -> dict[str, Any]:
     return frames.frames_schema()
 
 
-@router.get("/ws/stats")
+@router.get("/ws/stats", dependencies=[Operator], responses=error_responses(401, 403))
 async def stats(parts: Parts) -> dict[str, int | float]:
     """How many connections there are, and were."""
     return parts.websockets.stats()
@@ -62,13 +63,15 @@ class Flood:
 
 
 class AskDoor:
-    """`/ws/ask` as a bare ASGI application: frames pass through no framework's object."""
+    """`/ws/ask` (or, with `echo`, `/ws/test`) as a bare ASGI application: frames pass through no framework's object."""
 
-    def __init__(self, echo: bool = False) -> None:
+    def __init__(self, path: str, echo: bool = False) -> None:
+        self.path = path
         self._echo = echo
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         parts: Container = scope["app"].state.container
+        scope["route"] = self  # Starlette's own route for sockets leaves no trace of its path
         if not origin_allowed(scope, parts.settings.allowed_origins):
             return await _forbid(scope, receive, send)
         await receive()  # websocket.connect
@@ -151,6 +154,6 @@ def origin_allowed(scope: Scope, allowed: Sequence[str]) -> bool:
 
 
 websocket_routes = [
-    WebSocketRoute("/ws/ask", AskDoor(), name="ws_ask"),
-    WebSocketRoute("/ws/test", AskDoor(echo=True), name="ws_test"),
+    WebSocketRoute("/ws/ask", AskDoor("/ws/ask"), name="ws_ask"),
+    WebSocketRoute("/ws/test", AskDoor("/ws/test", echo=True), name="ws_test"),
 ]

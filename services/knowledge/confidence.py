@@ -67,9 +67,7 @@ def _sentence_coverage(question: WeighedQuestion, found: Found) -> float:
     """The most of the question that two neighbouring sentences have together."""
     terms = found.text.terms
     there = [
-        (needle, weight)
-        for needle, weight in zip(question.needles, question.weights, strict=True)
-        if needle in terms
+        (needle, weight) for needle, weight in zip(question.needles, question.weights, strict=True) if needle in terms
     ]
     if len(there) <= 1 or not question.total:
         return sum(weight for _, weight in there) / (question.total or 1.0)

@@ -80,8 +80,11 @@ class Grounder:
         claims = []
         for start, end in _with_trailing_markers(answer):
             sentence = answer[start:end]
-            cited = tuple(int(n) for marker in _MARKER.findall(sentence) for n in _NUMBER.findall(marker))
-            words = dict.fromkeys(self._analysis.terms(_MARKER.sub(" ", sentence)))
+            cited: tuple[int, ...] = ()
+            if "[" in sentence:
+                cited = tuple(int(n) for marker in _MARKER.findall(sentence) for n in _NUMBER.findall(marker))
+                sentence = _MARKER.sub(" ", sentence)
+            words = dict.fromkeys(self._analysis.terms(sentence))
             claims.append(_Claim(tuple(f" {word} " for word in words), cited))
         return claims
 
@@ -139,6 +142,8 @@ def _support(words: Sequence[str], terms: str) -> float:
 
 def _with_trailing_markers(answer: str) -> list[Span]:
     """The sentences of an answer; what stands between two of them, such as `[1]` after a full stop, is the first's."""
+    if "[" not in answer:
+        return split_sentences(answer)
     spans: list[Span] = []
     for start, end in split_sentences(answer):
         leading = re.match(rf"(?:{_MARKER.pattern}\s*)+", answer[start:end])

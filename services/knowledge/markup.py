@@ -28,13 +28,13 @@ class _Walk:
         self.out = TextBuilder()
         self._parts: list[str] = []
         self._owners: list[str] = []  # the open block elements, outermost first
+        self._item_begun = False  # whether the next text is a list item's first: it may stand in a paragraph of its own
 
     def enter(self, tag: Tag) -> None:
         if tag.name in _BLOCKS:
             self.flush()
             self._owners.append(tag.name)
-            if tag.name == "li":
-                self._parts.append("- ")
+            self._item_begun |= tag.name == "li"
         elif tag.name == "br":
             self._parts.append("\n")
         elif tag.name in {"td", "th"} and any(part.strip() for part in self._parts):
@@ -44,6 +44,7 @@ class _Walk:
         if tag.name in _BLOCKS:
             self.flush()
             self._owners.pop()
+            self._item_begun &= tag.name != "li"
 
     def text(self, string: str) -> None:
         if "pre" in self._owners:
@@ -59,10 +60,10 @@ class _Walk:
         raw, self._parts = "".join(self._parts), []
         owner = next((name for name in reversed(self._owners) if name in _LINES or name in _HEADINGS), "")
         text = raw.strip("\n").rstrip() if owner == "pre" else "\n".join(_squeezed(raw))
-        if not text.strip() or text.strip() == "-":
-            if text.strip() == "-":
-                self._parts = ["- "]  # a list item whose text stands in a paragraph of its own
+        if not text.strip():
             return
+        if self._item_begun:
+            text, self._item_begun = f"- {text}", False
         if owner in _HEADINGS:
             self.out.block("heading", " ".join(text.split()), level=_HEADINGS[owner])
         else:
@@ -115,4 +116,4 @@ def _events(soup: BeautifulSoup) -> Iterator[tuple[str, Tag | NavigableString]]:
 def _squeezed(raw: str) -> Iterator[str]:
     for line in raw.split("\n"):
         if line.strip():
-            yield " ".join(line.split()) + (" " if line.strip() == "-" else "")
+            yield " ".join(line.split())

@@ -50,7 +50,6 @@ async def _watch_one(folder: Path, identity: _Identity, on_change: OnChange, qui
         rust_timeout=quiet_ms,
         yield_on_timeout=True,
         force_polling=polling or None,
-        raise_interrupt=False,
     )
     unsettled = True
     async with aclosing(changes):

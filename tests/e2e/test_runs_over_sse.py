@@ -36,9 +36,7 @@ async def test_a_stream_says_how_to_treat_it(shared: Service, scripted: ModelSer
     session_id = str(uuid4())
     async with (
         shared.client() as client,
-        client.stream(
-            "POST", "/v2/ask-stream", json={"question": QUESTION, "session_id": session_id}
-        ) as response,
+        client.stream("POST", "/v2/ask-stream", json={"question": QUESTION, "session_id": session_id}) as response,
     ):
         read = [event async for event in events(response)]
     headers = response.headers
@@ -96,9 +94,7 @@ async def test_the_frames_are_the_same_bytes_as_over_the_socket(shared: Service,
     [("after=-1", ""), ("after=1.5", ""), ("after=x", ""), ("after=1" + "0" * 30, ""), ("", "other:1"), ("", "x"),
      ("", "1e3"), ("", "-1"), ("", "9" * 5000)],
 )  # fmt: skip
-async def test_a_point_that_is_none_is_refused(
-    query: str, header: str, shared: Service, scripted: ModelServer
-) -> None:
+async def test_a_point_that_is_none_is_refused(query: str, header: str, shared: Service, scripted: ModelServer) -> None:
     async with shared.client() as client:
         run_id = run_of(await ask(client))
         headers = {"Last-Event-ID": header} if header else {}

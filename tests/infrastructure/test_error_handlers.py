@@ -73,7 +73,7 @@ def service() -> Service:
         (ShuttingDown, 503, "shutting_down"),
         (ProviderUnavailable, 503, "provider_unavailable"),
         (ProviderProtocolError, 502, "provider_protocol_error"),
-        (ProviderRejected, 500, "provider_rejected"),
+        (ProviderRejected, 503, "provider_unavailable"),
         (KnowledgeError, 500, "knowledge_error"),
         (AskGraphError, 500, "internal_error"),
     ],

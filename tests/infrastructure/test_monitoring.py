@@ -41,7 +41,7 @@ NAMES = (
 def metrics() -> Metrics:
     metrics = Metrics("1.2.3")
     metrics.request("GET", "/ask", 200, 0.1)
-    metrics.run_started()
+    metrics.queries.inc()
     metrics.run_finished("complete", 0.5, 0.9, "m", Usage(3, 4))
     metrics.run_finished("cancelled", 0.5, None, "", Usage())
     metrics.stopped(0.01)

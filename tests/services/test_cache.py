@@ -136,9 +136,7 @@ async def test_a_broken_file_is_begun_anew_and_told_once(
     await again.close()
 
 
-async def test_a_file_that_breaks_while_it_is_open_is_begun_anew(
-    cache: CacheManager, tmp_path: Path
-) -> None:
+async def test_a_file_that_breaks_while_it_is_open_is_begun_anew(cache: CacheManager, tmp_path: Path) -> None:
     await cache.put_many("n", [(cache_key(str(n)), bytes(3000)) for n in range(20)])
     with sqlite3.connect(tmp_path / FILE_NAME) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

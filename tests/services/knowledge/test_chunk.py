@@ -1,6 +1,7 @@
 """Chunking: exact places, nothing lost, sections kept apart."""
 
 import json
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -67,7 +68,7 @@ def test_a_section_that_fits_with_a_little_stretch_is_not_cut() -> None:
 def test_a_long_paragraph_is_cut_at_sentence_ends_and_overlaps() -> None:
     chunks = cut(prose(40))
     assert len(chunks) > 5
-    for left, right in zip(chunks, chunks[1:], strict=False):
+    for left, right in pairwise(chunks):
         assert left.text.endswith(".")
         assert right.text.startswith("The quick")
         assert left.start < right.start < left.end < right.end
@@ -77,7 +78,7 @@ def test_paragraphs_are_packed_whole() -> None:
     paragraphs = [f"{n} {prose(2)}" for n in range(8)]
     chunks = cut("\n\n".join(paragraphs))
     assert all(any(paragraph in c.text for c in chunks) for paragraph in paragraphs)
-    assert all(left.end <= right.start for left, right in zip(chunks, chunks[1:], strict=False))
+    assert all(left.end <= right.start for left, right in pairwise(chunks))
 
 
 def test_a_long_table_is_cut_between_its_rows() -> None:

@@ -123,6 +123,9 @@ class TestHtml:
         source = "<?xml version='1.0' encoding='latin-1'?><html><meta charset='latin-1'><p>größe</p></html>"
         assert "größe" in extract("a.html", source.encode()).text
 
+    def test_an_unfinished_item_and_text_before_and_after_elements_are_kept(self) -> None:
+        assert extract("a.html", b"one<ul><li></li><li> </li></ul>two <i> </i> three").text == "one\n\ntwo three\n\n"
+
     def test_a_nul_reference_is_no_nul(self) -> None:
         assert "\0" not in extract("a.html", b"<p>a&#0;b</p>").text
 
@@ -157,9 +160,7 @@ yes: no
 
     def test_yaml_documents_aliases_and_merges_are_followed(self) -> None:
         source = b"base: &b {port: 1}\nweb: {<<: *b, host: x}\n---\nsecond\n"
-        assert extract("a.yaml", source).text == (
-            "base > port: 1\n\nweb > port: 1\n\nweb > host: x\n\nsecond\n\n"
-        ) or "web > port: 1" in extract("a.yaml", source).text
+        assert extract("a.yaml", source).text == "base > port: 1\n\nweb > port: 1\nweb > host: x\n\nsecond\n\n"
 
     def test_a_key_that_is_a_list_and_a_tag_do_no_harm(self) -> None:
         text = extract("a.yaml", b"? [a, b]\n: value\nx: !!python/object:os.system {a: 1}\n").text
@@ -198,10 +199,10 @@ yes: no
 
 
 class TestCurated:
-    ENTRIES = [
+    ENTRIES = (
         {"id": "1", "question": "What is\n a run?", "answer": " A task.\nIt ends. "},
         {"question": "Second?", "answer": "Yes."},
-    ]
+    )
 
     def test_a_list_of_questions_and_answers_keeps_their_places(self) -> None:
         document = extract("faq.json", json.dumps(self.ENTRIES).encode())

@@ -1,0 +1,125 @@
+"""uvicorn's HTTP protocol with the bounds that it lacks: a head has so many bytes and so many seconds.
+
+What is no HTTP at all gets the one shape that all errors have; no application is there yet that could give it.
+"""
+
+import asyncio
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Any
+from uuid import uuid4
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from infrastructure.error_handlers import STATUS_OF_KIND, error_body
+
+MAX_HEAD_BYTES = 64 * 1024  # request line and headers together
+HEAD_SECONDS = 10.0  # from a request's first byte (or the connection) to the end of its head
+LINGER_SECONDS = 2.0  # how long what is still coming is thrown away: closing at once would throw away our answer
+NOT_HTTP = "This is not a valid HTTP request."
+TOO_LARGE = f"The request's head is larger than {MAX_HEAD_BYTES} bytes."
+KIND_OF_STATUS = {status: kind for kind, status in STATUS_OF_KIND.items() if status < 500}
+
+
+def refusal_fields(status: int, detail: str) -> tuple[list[tuple[str, str]], bytes]:
+    """Headers and body of an error that is told outside of the application."""
+    request_id = str(uuid4())
+    body = error_body(KIND_OF_STATUS.get(status, "bad_request"), status, detail, request_id)
+    headers = [
+        ("date", formatdate(usegmt=True)),
+        ("content-type", "application/json"),
+        ("content-length", str(len(body))),
+        ("x-request-id", request_id),
+        ("connection", "close"),
+    ]
+    return headers, body
+
+
+class _HeadTooLarge(Exception):
+    """Raised inside the parser's callbacks: it stops."""
+
+
+class BoundedHttp(HttpToolsProtocol):
+    """One HTTP connection."""
+
+    head_seconds = HEAD_SECONDS
+    _head_bytes = 0
+    _in_head = True
+    _too_large = False
+    _refused = False
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_arrived()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        if self._in_head:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._in_head and self._head_bytes > MAX_HEAD_BYTES and not self._refused:
+            self._too_large = True  # one header without an end: the parser has not shown any of it
+            self.send_400_response(TOO_LARGE)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._parsed_bytes = 0
+        if self._head_timer is None:
+            self._await_head()
+
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(len(name) + len(value))
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._head_arrived()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._in_head = True
+        self._head_bytes = 0
+
+    def send_400_response(self, msg: str) -> None:
+        """Say what is wrong in the shape that all errors have; uvicorn's own text is not used."""
+        self._refused = True
+        self._head_arrived()
+        status = 431 if self._too_large else 400
+        headers, body = refusal_fields(status, TOO_LARGE if self._too_large else NOT_HTTP)
+        lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *(f"{name}: {value}" for name, value in headers)]
+        self.transport.write("\r\n".join([*lines, "", ""]).encode() + body)
+        self.transport.write_eof()
+        self.loop.call_later(LINGER_SECONDS, self.transport.close)
+
+    def _count(self, size: int) -> None:
+        self._parsed_bytes += size
+        if self._parsed_bytes > MAX_HEAD_BYTES:
+            self._too_large = True
+            raise _HeadTooLarge
+
+    def _await_head(self) -> None:
+        self._head_timer = self.loop.call_later(self.head_seconds, self._head_is_late)
+
+    def _head_arrived(self) -> None:
+        self._in_head = False
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _head_is_late(self) -> None:
+        """Close, unless an earlier request on this connection still has its answer written."""
+        self._head_timer = None
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close()
+        else:
+            self._await_head()
