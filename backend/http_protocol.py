@@ -78,7 +78,7 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(len(name) + len(value))
+        self._count(len(name) + len(value) + 4)  # with colon, space and line end
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:

@@ -28,8 +28,7 @@ CLOSE_FRAME_LIMIT = 123  # bytes of reason that fit into a close frame (RFC 6455
 FORCE_POLL_SECONDS = 0.1  # uvicorn tells of a second signal by a flag, not by an event
 
 NO_HANDSHAKE = "This is not a valid WebSocket handshake."
-QUIET = logging.getLogger("backend.websocket")  # the libraries would log query strings, and at DEBUG what is said
-QUIET.setLevel(logging.ERROR)
+QUIET = "websocket"  # a logger that says faults only: the libraries log query strings, and at DEBUG what is said
 
 Drain = Callable[[], Awaitable[None]]
 
@@ -53,8 +52,8 @@ class DirectWebSocket(WebSocketsSansIOProtocol):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.logger = QUIET
-        self.conn = _Handshake(max_size=self.config.ws_max_size, logger=QUIET)
+        self.logger = logging.getLogger(QUIET)
+        self.conn = _Handshake(max_size=self.config.ws_max_size, logger=self.logger)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -75,6 +74,18 @@ class DirectWebSocket(WebSocketsSansIOProtocol):
         output = b"".join(self.conn.data_to_send())
         if self.writable.is_set():
             self.transport.write(output)
+
+    def send_receive_event_to_app(self) -> None:
+        """Pass a message on; one that is not UTF-8 closes with 1007, and is no fault of ours to log."""
+        if self.curr_msg_data_type == "text" and not self.close_sent:
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError:
+                self.frames = []
+                self.conn.send_close(1007)
+                return self.handle_parser_exception()
+        super().send_receive_event_to_app()
+        return None
 
     async def run_asgi(self) -> None:
         extensions: dict[str, Any] = cast(Any, self.scope["extensions"])

@@ -58,7 +58,7 @@ def configure_logging(
         file.setFormatter(_formatter(shared, console=False))
         handlers.append(file)
     logging.basicConfig(handlers=handlers, level=level, force=True)
-    for noisy in ("uvicorn.access", "watchfiles", "httpx", "httpcore", "alembic", "aiosqlite"):
+    for noisy in ("uvicorn.access", "watchfiles", "httpx", "httpcore", "alembic", "aiosqlite", "markdown_it", "websocket"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     logging.getLogger("uvicorn.error").addFilter(_without_handshakes)
 

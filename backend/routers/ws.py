@@ -73,7 +73,7 @@ class AskDoor:
         parts: Container = scope["app"].state.container
         scope["route"] = self  # Starlette's own route for sockets leaves no trace of its path
         if not origin_allowed(scope, parts.settings.allowed_origins):
-            return await _forbid(scope, receive, send)
+            return await _turn_down(scope, receive, send, "forbidden", "This origin may not connect.")
         await receive()  # websocket.connect
         await send({"type": "websocket.accept"})
         peer: Peer = scope["extensions"].get(PEER) or AsgiPeer(send)
@@ -133,8 +133,16 @@ async def _until_gone(receive: Receive) -> None:
         pass
 
 
-async def _forbid(scope: Scope, receive: Receive, send: Send) -> None:
-    response = error_response(request_id_of(scope), "forbidden", "This origin may not connect.")
+class NoDoor:
+    """Any other path: not found, as over HTTP."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await _turn_down(scope, receive, send, "not_found", "Not Found")
+
+
+async def _turn_down(scope: Scope, receive: Receive, send: Send, kind: str, detail: str) -> None:
+    """Answer the handshake with an error instead of a connection."""
+    response = error_response(request_id_of(scope), kind, detail)
     if "websocket.http.response" in scope.get("extensions", {}):
         return await response(scope, receive, send)
     await send({"type": "websocket.close", "code": POLICY})

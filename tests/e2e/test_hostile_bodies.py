@@ -181,7 +181,7 @@ async def test_a_first_line_that_is_not_http_is_refused(line: str, embedded: Ser
         "/static/..%2f..%2f..%2fpyproject.toml", "/static/%2e%2e/%2e%2e/pyproject.toml", "/static/....//page.py",
         "/static/%5c..%5c..%5csettings.py", "/static//etc/passwd", "/static/" + "a" * 5000, "/" + CANARY * 3000,
         f"/runs/{CANARY}/events", f"/runs/%2e%2e%2f{CANARY}/events", f"/runs/{'0' * 5000}/events", "/ws/ask",
-        f"http://elsewhere.example/{CANARY}", "/ASK", "/ask/", f"/docs/{CANARY}", "/.env", "/.git/config",
+        f"http://elsewhere.example/{CANARY}", "/ASK", f"/docs/{CANARY}", "/.env", "/.git/config",
     ],
 )  # fmt: skip
 async def test_a_path_that_leads_nowhere_is_not_found(target: str, embedded: Service) -> None:
@@ -200,7 +200,7 @@ async def test_another_method_is_not_allowed(method: str, embedded: Service) -> 
         {"X-Forwarded-For": f"1.2.3.4, {CANARY}"}, {"X-Request-ID": f"{CANARY}\xff"}, {"Cookie": CANARY * 500},
         {"Host": f"{CANARY}:99999999"}, {"Accept": "*" * 5000}, {"Authorization": f"Basic {CANARY}"},
         {"Accept-Encoding": CANARY}, {"Range": "bytes=0-18446744073709551616"}, {"Expect": "100-continue"},
-        {"Origin": f"https://{CANARY}"}, {"If-None-Match": CANARY}, {"Upgrade": "h2c", "Connection": "Upgrade"},
+        {"Origin": f"https://{CANARY}"}, {"If-None-Match": CANARY}, {"Connection": CANARY}, {"Via": CANARY},
     ],
 )  # fmt: skip
 async def test_odd_headers_change_nothing(headers: dict[str, str], embedded: Service) -> None:

@@ -108,7 +108,7 @@ def report(samples: list[Sample], labels: Array, given: Array, found: Array) -> 
             figures = confidence_figures(yes, no, threshold)
             lines.append(f"{kind:9} {threshold} " + " ".join(f"{name} {value:.3f}" for name, value in figures.items()))
     lines.append(f"ece of all, weighed as one set: {expected_calibration_error(given, labels):.3f}")
-    print("\n".join(lines))  # noqa: T201 -- a command's output
+    print("\n".join(lines))
 
 
 if __name__ == "__main__":

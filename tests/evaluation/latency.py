@@ -88,7 +88,7 @@ async def main() -> None:
     parser.add_argument("chunks", nargs="*", type=int, default=[300, 1_000, 100_000])
     for count in parser.parse_args().chunks:
         with TemporaryDirectory() as folder:
-            print(await measure(count, Path(folder)))  # noqa: T201 -- a command's output
+            print(await measure(count, Path(folder)))
 
 
 if __name__ == "__main__":

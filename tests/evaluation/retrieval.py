@@ -97,10 +97,10 @@ async def measure_ranking(corpus: Corpus) -> dict[str, float]:
 
 
 def show(name: str, figures: dict[str, float]) -> None:
-    print(name)  # noqa: T201 -- a command's output
+    print(name)
     for figure, value in figures.items():
         target = TARGETS.get(name, {}).get(figure)
-        print(f"  {figure:20} {value:.4f}" + (f"   target {target}" if target else ""))  # noqa: T201 -- the same
+        print(f"  {figure:20} {value:.4f}" + (f"   target {target}" if target else ""))
 
 
 async def main() -> None:
