@@ -22,6 +22,7 @@ SECRET_NAME = re.compile(r"(authorization|api[_-]?key|token|secret|password|cook
 SECRET_TEXT = re.compile(
     r"(?i)\b(?:bearer\s+\S+|(?:sk|ask)[-_][A-Za-z0-9_-]{8,}|eyJ[\w-]{8,}\.[\w-]+\.[\w-]*)|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"
 )
+NOISY = ("uvicorn.access", "watchfiles", "httpx", "httpcore", "alembic", "aiosqlite", "markdown_it", "websocket")
 MAX_DEPTH = 6  # of values inside values
 HIDDEN = "[hidden]"
 
@@ -58,7 +59,7 @@ def configure_logging(
         file.setFormatter(_formatter(shared, console=False))
         handlers.append(file)
     logging.basicConfig(handlers=handlers, level=level, force=True)
-    for noisy in ("uvicorn.access", "watchfiles", "httpx", "httpcore", "alembic", "aiosqlite", "markdown_it", "websocket"):
+    for noisy in NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     logging.getLogger("uvicorn.error").addFilter(_without_handshakes)
 

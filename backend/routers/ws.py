@@ -164,4 +164,5 @@ def origin_allowed(scope: Scope, allowed: Sequence[str]) -> bool:
 websocket_routes = [
     WebSocketRoute("/ws/ask", AskDoor("/ws/ask"), name="ws_ask"),
     WebSocketRoute("/ws/test", AskDoor("/ws/test", echo=True), name="ws_test"),
+    WebSocketRoute("/{path:path}", NoDoor(), name="ws_none"),
 ]

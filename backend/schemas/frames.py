@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -156,20 +156,42 @@ class SnapshotFrame(_Frame):
     seq: int
 
 
-ConnectionFrame = ConnectionStatus | ConnectionError_ | HeartbeatFrame | PongFrame | GapFrame | SnapshotFrame
+class EchoFrame(_Frame):
+    """Of `/ws/test`."""
+
+    type: Literal["echo"]
+    message: Any
+    timestamp: float
+
+
+ConnectionFrame = (
+    ConnectionStatus | ConnectionError_ | HeartbeatFrame | PongFrame | GapFrame | SnapshotFrame | EchoFrame
+)
+RUN_FIELDS = {"run_id": {"type": "string"}, "seq": {"type": "integer", "minimum": 1}, "timestamp": {"type": "number"}}
 
 
 def frames_schema() -> dict[str, Any]:
-    """JSON Schema (2020-12) of every frame: `client` → server, and server → client as `run` and `connection`."""
+    """JSON Schema (2020-12) of every frame. In `$defs`: `client` for those to the server, `run` and `connection` for
+    those from it.
+    """
     parts: dict[str, Any] = {
         "client": TypeAdapter(ClientFrame),
         "run": TypeAdapter(events.RunFrame),
         "connection": TypeAdapter(ConnectionFrame),
     }
-    _, schema = TypeAdapter.json_schemas(
+    of_parts, schema = TypeAdapter.json_schemas(
         [(name, "serialization" if name != "client" else "validation", part) for name, part in parts.items()],
         ref_template="#/$defs/{model}",
         title="AskGraph frames",
         description="Frames of a run also carry run_id, seq (dense from 1) and timestamp (Unix seconds).",
     )
-    return schema
+    definitions = schema["$defs"]
+    for frame in get_args(events.RunFrame):
+        definition = definitions[frame.__name__]
+        definition["properties"] |= RUN_FIELDS
+        definition["required"] = ["type", *definition["required"], *RUN_FIELDS]
+    left_out = {"page", "section"}  # where there is none
+    definitions["Citation"]["required"] = [n for n in definitions["Citation"]["required"] if n not in left_out]
+    definitions |= {name: part for (name, _), part in of_parts.items()}
+    refs = [{"$ref": f"#/$defs/{name}"} for name in parts]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "anyOf": refs}
