@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Callable
 from typing import Protocol
 
-from infrastructure.event_log.entry import Batch, Entry
+from infrastructure.event_log.entry import Batch, Entry, Tail
 from infrastructure.providers.types import Emit, ModelReply, ModelRequest
 
 
@@ -47,6 +47,15 @@ class EventLog(Protocol):
         """The frames after `after`, then live ones, in batches; ends behind the terminal frame.
 
         A batch that begins behind frames which are no longer held carries `gap` and the answer's text up to there.
+
+        Raises:
+            NotFound: no such run, or it left.
+        """
+
+    def tail(self, run_id: str, after: int, take: Tail) -> Callable[[], None] | None:
+        """Have `take` called with each frame behind `after`, for a reader that has all up to there.
+
+        Returns what ends it, or None when there are other frames already (they are read first) or the run has ended.
 
         Raises:
             NotFound: no such run, or it left.

@@ -14,7 +14,7 @@ from backend.container import Container
 from backend.schemas import frames
 from backend.streaming import gap_frames
 from infrastructure.errors import AskGraphError, InvalidInput, NotFound, RateLimited
-from infrastructure.event_log.entry import Batch
+from infrastructure.event_log.entry import Batch, Entry
 from infrastructure.websocket_manager import POLICY, RESTARTING, Connection, ConnectionClosed
 from services.sessions import parse_session_id
 
@@ -159,24 +159,66 @@ class AskSocket:
             self._connection.close(RESTARTING, "restarting: reconnect")
 
     async def _send_run(self, run_id: str, after: int) -> None:
-        async with aclosing(self._parts.event_log.read(run_id, after)) as batches:
-            async for batch in batches:
-                if not self._flowing.is_set():
+        """Send the frames after `after` and, behind the terminal one, `ready`.
+
+        What there is already is read in batches; once all of that is sent each frame leaves as it is appended.
+        """
+        while True:
+            async with aclosing(self._parts.event_log.read(run_id, after)) as batches:
+                async for batch in batches:
                     await self._flowing.wait()
-                messages = _messages(run_id, batch)
-                if ended := bool(batch.entries) and batch.entries[-1].terminal:
-                    messages.append(frames.status("ready", run_id))
-                await self._connection.send(messages)
-                self._parts.sent_frames.inc(len(batch.entries))
-                if ended:
-                    return
-        await self._connection.send((frames.status("ready", run_id),))  # there was nothing left to read
+                    await self._connection.send(_messages(run_id, batch))
+                    self._parts.sent_frames.inc(len(batch.entries))
+                    after = batch.entries[-1].seq
+                    if batch.entries[-1].terminal:
+                        return
+                    if self._parts.event_log.last_seq(run_id) == after:
+                        break
+                else:  # there was nothing left to read
+                    return await self._connection.send((frames.status("ready", run_id),))
+            after, ended = await self._send_live(run_id, after)
+            if ended:
+                return
+
+    async def _send_live(self, run_id: str, after: int) -> tuple[int, bool]:
+        """Pass frames on as they are appended, while the peer reads and nothing is paused.
+
+        Returns the last frame sent, and whether it was the terminal one.
+        """
+        first, over = after, asyncio.get_running_loop().create_future()
+
+        def take(entry: Entry) -> None:
+            nonlocal after
+            if over.done():
+                return
+            if not self._flowing.is_set() or not self._connection.send_now(_message(run_id, entry)):
+                over.set_result(False)
+                return
+            after = entry.seq
+            if entry.terminal:
+                over.set_result(True)
+
+        stop = self._parts.event_log.tail(run_id, after, take)
+        if stop is None:
+            return after, False
+        try:
+            ended = await over
+        finally:
+            stop()
+            self._parts.sent_frames.inc(after - first)
+        return after, ended
+
+
+def _message(run_id: str, entry: Entry) -> tuple[bytes, ...]:
+    return (entry.data, frames.status("ready", run_id)) if entry.terminal else (entry.data,)
 
 
 def _messages(run_id: str, batch: Batch) -> list[bytes]:
     messages = [entry.data for entry in batch.entries]
     if batch.gap is not None:
         messages[:0] = gap_frames(run_id, batch.gap)
+    if batch.entries[-1].terminal:
+        messages.append(frames.status("ready", run_id))
     return messages
 
 

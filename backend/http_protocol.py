@@ -1,4 +1,5 @@
-"""uvicorn's HTTP protocol with the bounds that it lacks: a head has so many bytes and so many seconds.
+"""uvicorn's HTTP protocol with the bounds that it lacks: a head has so many bytes and so many seconds, and a client
+that does not read an answer is let go.
 
 What is no HTTP at all gets the one shape that all errors have; no application is there yet that could give it.
 """
@@ -6,7 +7,7 @@ What is no HTTP at all gets the one shape that all errors have; no application i
 import asyncio
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -16,6 +17,8 @@ from infrastructure.error_handlers import STATUS_OF_KIND, error_body
 MAX_HEAD_BYTES = 64 * 1024  # request line and headers together
 HEAD_SECONDS = 10.0  # from a request's first byte (or the connection) to the end of its head
 LINGER_SECONDS = 2.0  # how long what is still coming is thrown away: closing at once would throw away our answer
+SEND_SECONDS = 30.0  # how long a client may leave an answer unread
+ABORT = "askgraph.abort"  # where scope["extensions"] holds what cuts the connection, unsent bytes and all
 NOT_HTTP = "This is not a valid HTTP request."
 TOO_LARGE = f"The request's head is larger than {MAX_HEAD_BYTES} bytes."
 KIND_OF_STATUS = {status: kind for kind, status in STATUS_OF_KIND.items() if status < 500}
@@ -43,11 +46,13 @@ class BoundedHttp(HttpToolsProtocol):
     """One HTTP connection."""
 
     head_seconds = HEAD_SECONDS
+    send_seconds = SEND_SECONDS
     _head_bytes = 0
     _in_head = True
     _too_large = False
     _refused = False
     _head_timer: asyncio.TimerHandle | None = None
+    _send_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -55,7 +60,16 @@ class BoundedHttp(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_arrived()
+        self._was_read()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._send_timer = self.loop.call_later(self.send_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._was_read()
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
@@ -69,6 +83,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.scope["extensions"] = {ABORT: cast(Any, self.transport.abort)}
         self._parsed_bytes = 0
         if self._head_timer is None:
             self._await_head()
@@ -115,6 +130,11 @@ class BoundedHttp(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+    def _was_read(self) -> None:
+        if self._send_timer is not None:
+            self._send_timer.cancel()
+            self._send_timer = None
 
     def _head_is_late(self) -> None:
         """Close, unless an earlier request on this connection still has its answer written."""

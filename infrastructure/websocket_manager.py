@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Protocol
 from uuid import uuid4
@@ -13,6 +13,7 @@ from infrastructure.monitoring import Metrics
 
 log = structlog.get_logger()
 MISSED_BEATS = 3
+PORTION_BYTES = 64 * 1024  # what one write holds at least, if there is so much: a reader may be slow, but must read
 ABORT_AFTER_SECONDS = 2.0  # how long a close frame may take to leave before the connection is aborted
 
 UNSUPPORTED, POLICY, RESTARTING = 1003, 1008, 1012
@@ -58,50 +59,76 @@ class Connection:
         self._send_timeout = send_timeout
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_later(interval, self._beat)
+        self._written_at = 0.0
+        self._watch: asyncio.TimerHandle | None = None
 
     async def send(self, frames: Sequence[bytes]) -> None:
-        """Send text messages in order.
+        """Send text messages in order, many of them in portions that the peer has to take one after the other.
 
         Raises:
             ConnectionClosed: it is closed, or the peer did not read for too long and is let go (4408).
         """
-        if self.closing:
-            raise ConnectionClosed
-        if not self.peer.writable.is_set():
-            await self._until_writable()
-        self.peer.write(frames)
+        for portion in portions(frames):
+            if self.closing:
+                raise ConnectionClosed
+            while not self.peer.writable.is_set():  # another sender may have been quicker
+                await self._until_writable()
+            self.peer.write(portion)
+            self._written_at = self._loop.time()
+            if self._watch is None:
+                self._watch = self._loop.call_later(self._send_timeout, self._look)
 
-    def send_soon(self, frame: bytes) -> None:
-        """Send a small message at once; behind a peer that does not read it is dropped."""
-        if not self.closing and self.peer.writable.is_set():
-            self.peer.write((frame,))
+    def send_now(self, frames: Sequence[bytes]) -> bool:
+        """Send text messages at once if the peer reads; False when it does not, or the connection is closed."""
+        if self.closing or not self.peer.writable.is_set():
+            return False
+        self.peer.write(frames)
+        return True
 
     def close(self, code: int, reason: str = "") -> None:
         if not self.closing:
-            self.closing = True
-            self._timer.cancel()
+            self._end()
             self.peer.close(code, reason, ABORT_AFTER_SECONDS)
 
     def gone(self) -> None:
         """The connection ended by itself."""
+        self._end()
+
+    def _end(self) -> None:
         self.closing = True
         self._timer.cancel()
+        if self._watch is not None:
+            self._watch.cancel()
 
     async def _until_writable(self) -> None:
         try:
             async with asyncio.timeout(self._send_timeout):
                 await self.peer.writable.wait()
         except TimeoutError:
-            self.too_slow = not self.closing
-            self.close(SLOW_READER, "slow reader: attach again")
+            self._let_go()
         if self.closing:
             raise ConnectionClosed
+
+    def _look(self) -> None:
+        """See whether the peer takes what was written, also when there is nothing more to send."""
+        self._watch = None
+        if self.peer.writable.is_set():
+            return
+        left = self._written_at + self._send_timeout - self._loop.time()  # it was writable then
+        if left <= 0:
+            self._let_go()
+        else:
+            self._watch = self._loop.call_later(left, self._look)
+
+    def _let_go(self) -> None:
+        self.too_slow = self.too_slow or not self.closing
+        self.close(SLOW_READER, "slow reader: attach again")
 
     def _beat(self) -> None:
         if self._loop.time() - self.peer.last_seen >= MISSED_BEATS * self._interval:
             log.info("peer shows no sign of life", connection_id=self.id)
             return self.close(POLICY, "no sign of life")
-        self.send_soon(self._heartbeat)
+        self.send_now((self._heartbeat,))  # behind a peer that does not read it is dropped
         self.peer.ping()
         self._timer = self._loop.call_later(self._interval, self._beat)
 
@@ -183,3 +210,15 @@ class WebSocketManager:
             "max_connections_per_address": self._max_per_address,
             "heartbeat_interval": self._heartbeat_seconds,
         }
+
+
+def portions(frames: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """`frames` in order, in groups of at least `PORTION_BYTES` but for the last."""
+    begin, size = 0, 0
+    for index, frame in enumerate(frames):
+        size += len(frame)
+        if size >= PORTION_BYTES:
+            yield frames[begin : index + 1]
+            begin, size = index + 1, 0
+    if begin < len(frames):
+        yield frames[begin:] if begin else frames

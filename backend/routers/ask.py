@@ -109,7 +109,7 @@ def stream(parts: Container, run: RunHandle, after: int = 0) -> RunStream:
     headers = {"X-Run-ID": run.id} | ({"X-Session-ID": run.session_id} if run.session_id else {})
     return RunStream(
         parts.event_log, run.id, after, silence=parts.settings.sse_comment_seconds,
-        send_timeout=parts.settings.ws_send_timeout_seconds, headers=headers,
+        send_timeout=parts.settings.ws_send_timeout_seconds, on_slow=parts.metrics.dropped.inc, headers=headers,
     )  # fmt: skip
 
 

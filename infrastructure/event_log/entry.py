@@ -1,16 +1,21 @@
 """What an event log holds and gives: encoded frames with their numbers."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One frame of a run. `text` is what it adds to the answer; the texts of all entries joined are the answer."""
 
     seq: int
     data: bytes  # the frame's JSON, as it is sent
     text: str = ""
     terminal: bool = False
+
+
+Tail = Callable[[Entry], None]
+"""Takes each new frame of a run inside its appending. It must not wait and must not raise."""
 
 
 @dataclass(frozen=True, slots=True)

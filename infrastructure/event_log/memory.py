@@ -1,9 +1,10 @@
 """The event log of a single process: runs' frames in memory, bounded in bytes and in time.
 
-A reader is a cursor: it keeps no queue, so a slow one costs nothing and slows nobody. When a run's frames outgrow
-`max_run_bytes` the oldest leave, and who still needs them gets a gap with the answer's text up to there. A finished
-run's frames leave after `ttl_seconds`, but for the terminal one, which stays for `memory_seconds` (so that a resend of
-the question finds its answer); after that the run is unknown.
+A reader is a cursor: it keeps no queue, so a slow one costs nothing and slows nobody. One that has caught up may have
+each new frame handed over as it is appended (`tail`), which saves a task's turn for every token. When a run's frames
+outgrow `max_run_bytes` the oldest leave, and who still needs them gets a gap with the answer's text up to there. A
+finished run's frames leave after `ttl_seconds`, but for the terminal one, which stays for `memory_seconds` (so that a
+resend of the question finds its answer); after that the run is unknown.
 """
 
 import asyncio
@@ -12,17 +13,18 @@ from collections import OrderedDict, deque
 from collections.abc import AsyncGenerator, Callable
 
 from infrastructure.errors import NotFound
-from infrastructure.event_log.entry import Batch, Entry, Gap
+from infrastructure.event_log.entry import Batch, Entry, Gap, Tail
 
 ENTRY_OVERHEAD_BYTES = 200  # two objects and their slots, as sys.getsizeof has them on CPython 3.11
 
 
 class _RunLog:
-    __slots__ = ("bytes", "dropped", "dropped_text", "entries", "finished_at", "last_seq", "waiters")
+    __slots__ = ("bytes", "dropped", "dropped_text", "entries", "finished_at", "last_seq", "tails", "waiters")
 
     def __init__(self) -> None:
         self.entries: deque[Entry] = deque()
         self.waiters: list[asyncio.Future[None]] = []
+        self.tails: tuple[Tail, ...] = ()
         self.last_seq = 0
         self.bytes = 0
         self.dropped = 0  # frames 1..dropped are gone
@@ -35,7 +37,10 @@ class _RunLog:
         self.bytes += len(entry.data) + ENTRY_OVERHEAD_BYTES
         while self.bytes > max_bytes and len(self.entries) > 1:
             self.drop_oldest()
-        self.wake()
+        for tail in self.tails:
+            tail(entry)
+        if self.waiters:
+            self.wake()
 
     def drop_oldest(self) -> int:
         entry = self.entries.popleft()
@@ -125,6 +130,17 @@ class MemoryEventLog:
             batch = run.batch(after)
             after = run.last_seq
             yield batch
+
+    def tail(self, run_id: str, after: int, take: Tail) -> Callable[[], None] | None:
+        run = self._find(run_id)
+        if run.last_seq != after or run.finished_at is not None:
+            return None
+        run.tails = (*run.tails, take)
+
+        def stop() -> None:
+            run.tails = tuple(tail for tail in run.tails if tail is not take)
+
+        return stop
 
     async def terminal(self, run_id: str) -> Entry:
         run = self._find(run_id)

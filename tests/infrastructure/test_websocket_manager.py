@@ -88,7 +88,7 @@ async def test_who_leaves_twice_left_once_and_leaves_nothing_behind() -> None:
 async def test_messages_go_out_whole_and_in_order() -> None:
     connection, peer = opened(make())
     await connection.send([b"one", b"two"])
-    connection.send_soon(b"three")
+    connection.send_now((b"three",))
     assert peer.written == [b"one", b"two", b"three"]
     connection.gone()
 
@@ -97,7 +97,7 @@ async def test_a_sender_waits_for_a_peer_that_reads_again() -> None:
     connection, peer = opened(make())
     peer.writable.clear()
     sending = asyncio.create_task(connection.send([b"one"]))
-    connection.send_soon(b"dropped")
+    connection.send_now((b"dropped",))
     await asyncio.sleep(0)
     assert not sending.done()
     peer.writable.set()
@@ -124,7 +124,7 @@ async def test_on_a_connection_that_is_closing_nothing_is_sent() -> None:
     connection.close(RESTARTING, "too late")
     with pytest.raises(ConnectionClosed):
         await connection.send([b"one"])
-    connection.send_soon(b"two")
+    connection.send_now((b"two",))
     assert (peer.closed, peer.written) == ((POLICY, "why"), [])
 
 
