@@ -5,6 +5,7 @@ What is no HTTP at all gets the one shape that all errors have; no application i
 """
 
 import asyncio
+import socket
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any, cast
@@ -17,6 +18,7 @@ from infrastructure.error_handlers import STATUS_OF_KIND, error_body
 MAX_HEAD_BYTES = 64 * 1024  # request line and headers together
 HEAD_SECONDS = 10.0  # from a request's first byte (or the connection) to the end of its head
 LINGER_SECONDS = 2.0  # how long what is still coming is thrown away: closing at once would throw away our answer
+SOCKET_SEND_BYTES = 128 * 1024  # the kernel's part of what a peer that stopped reading can cost
 SEND_SECONDS = 30.0  # how long a client may leave an answer unread
 ABORT = "askgraph.abort"  # where scope["extensions"] holds what cuts the connection, unsent bytes and all
 NOT_HTTP = "This is not a valid HTTP request."
@@ -56,6 +58,9 @@ class BoundedHttp(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_SEND_BYTES)
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:

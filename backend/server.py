@@ -6,7 +6,6 @@ What is changed in its HTTP protocol is in `backend.http_protocol`.
 
 import asyncio
 import logging
-import socket
 import struct
 from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
@@ -22,7 +21,6 @@ from backend.http_protocol import BoundedHttp, refusal_fields
 from backend.settings import Settings
 
 PEER = "askgraph.peer"  # where a WebSocket's scope["extensions"] holds the protocol
-SOCKET_SEND_BYTES = 128 * 1024  # the kernel's part of what a peer that stopped reading can cost
 MAX_MESSAGE_BYTES = 64 * 1024
 CLOSE_FRAME_LIMIT = 123  # bytes of reason that fit into a close frame (RFC 6455, 5.5.1)
 FORCE_POLL_SECONDS = 0.1  # uvicorn tells of a second signal by a flag, not by an event
@@ -58,9 +56,6 @@ class DirectWebSocket(WebSocketsSansIOProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.last_seen = self.loop.time()
-        sock = transport.get_extra_info("socket")
-        if sock is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_SEND_BYTES)
 
     def data_received(self, data: bytes) -> None:
         self.last_seen = self.loop.time()

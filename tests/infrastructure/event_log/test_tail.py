@@ -17,6 +17,10 @@ def frame(seq: int, last: int) -> Entry:
 async def test_reading_and_tailing_in_turns_gives_every_frame_once(last: int, data: st.DataObject) -> None:
     log = MemoryEventLog()
     seen: list[int] = []
+
+    def hear(entry: Entry) -> None:
+        seen.append(entry.seq)
+
     stop = None
     for seq in range(1, last + 1):
         log.append("run", frame(seq, last))
@@ -27,7 +31,7 @@ async def test_reading_and_tailing_in_turns_gives_every_frame_once(last: int, da
             if log.last_seq("run") > len(seen):
                 batch = await anext(log.read("run", len(seen)))
                 seen += [entry.seq for entry in batch.entries]
-            stop = log.tail("run", len(seen), lambda entry: seen.append(entry.seq))
+            stop = log.tail("run", len(seen), hear)
             assert (stop is None) == (seq == last)
     seen += [entry.seq async for batch in log.read("run", len(seen)) for entry in batch.entries]
     assert seen == list(range(1, last + 1))
