@@ -175,7 +175,8 @@ async def test_a_tool_call_that_cannot_be_is_told_to_the_model(
     scripted.reply("I could not look it up.")
     run = await ask(shared)
     result = scripted.requests[1].body["messages"][-1]
-    assert (result["role"], result["tool_call_id"]) == ("tool", scripted.requests[1].body["messages"][-2]["tool_calls"][0]["id"])
+    call = scripted.requests[1].body["messages"][-2]["tool_calls"][0]
+    assert (result["role"], result["tool_call_id"]) == ("tool", call["id"])
     assert told in result["content"]
     assert "root:" not in result["content"]
     assert "[project]" not in result["content"]
@@ -193,7 +194,9 @@ async def test_a_file_of_the_knowledge_is_read(shared: Service, scripted: ModelS
     assert run[-1]["answer"] == "Read it."
 
 
-async def test_neither_the_key_nor_a_question_is_in_a_log_line_an_answer_or_a_metric(shared: Service) -> None:
+async def test_neither_key_nor_question_is_in_a_log_line_or_a_metric(shared: Service, scripted: ModelServer) -> None:
+    SILENT["401"](scripted)
+    await ask(shared)
     async with shared.client() as client:
         told = [(await client.get(path)).text for path in ("/metrics", "/health", "/session/stats", "/ws/stats")]
     log = "".join(shared.raw)
