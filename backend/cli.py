@@ -62,7 +62,7 @@ def _settings() -> Settings:
         return Settings()
     except ValidationError as error:
         for problem in error.errors():
-            name = ".".join(str(part) for part in problem["loc"]) or "settings"
+            name = str(problem["loc"][0]).upper() if problem["loc"] else "settings"
             print(f"askgraph: {name}: {problem['msg'].removeprefix('Value error, ')}", file=sys.stderr)
         raise typer.Exit(2) from None
 

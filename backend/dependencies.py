@@ -3,7 +3,7 @@
 import hmac
 from base64 import b64decode
 from binascii import Error as Base64Error
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import Annotated, cast
 
 from fastapi import Depends, Header, Request
@@ -62,7 +62,6 @@ def _presented(request: Request) -> str:
 
 
 def _basic_password(value: str) -> str:
-
     try:
         return b64decode(value, validate=True).decode().partition(":")[2]
     except (Base64Error, UnicodeDecodeError):
@@ -78,4 +77,6 @@ def _near(caller: str) -> bool:
         address = ip_address(caller)
     except ValueError:
         return False
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped  # all of these count as private in themselves
     return address.is_loopback or address.is_private

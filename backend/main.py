@@ -7,7 +7,6 @@ from typing import Any
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 
 from backend.container import open_container, service_version
 from backend.routers import ask, health, operations, pages, ws
@@ -19,6 +18,7 @@ from middleware.access_log import AccessLog
 from middleware.body_limit import BodyLimit
 from middleware.caller import Caller
 from middleware.catch_all import CatchAll
+from middleware.cors import Cors
 from middleware.https_redirect import HttpsRedirect
 from middleware.metrics import RequestMetrics
 from middleware.rate_limit import CallerLimit, RateLimit
@@ -77,7 +77,7 @@ def _middleware(settings: Settings, metrics: Metrics, limit: CallerLimit) -> lis
         Middleware(RequestMetrics, observe=metrics.request),
         Middleware(SecurityHeaders, https=settings.use_https),
         Middleware(
-            CORSMiddleware,
+            Cors,
             allow_origins=list(settings.allowed_origins),
             allow_methods=["*"],
             allow_headers=["*"],

@@ -3,6 +3,7 @@
 `environment_template.txt` lists them for people. Older names are accepted as aliases; the first name given here wins.
 """
 
+import re
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,6 +13,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Csv = Annotated[tuple[str, ...], NoDecode]
 LOCAL_ORIGINS = ("http://localhost:3000", "http://127.0.0.1:3000")
+DATABASE_URL = re.compile(r"(sqlite|postgres(ql)?)(\+\w+)?://")
+HTTP_URL = re.compile(r"https?://[^/\s]+", re.IGNORECASE)
 EXAMPLE_SECRETS = {"change-me", "changeme", "secret", "your-secret-key", "please-change-this-secret-key-in-production"}
 
 
@@ -49,6 +52,13 @@ class ModelSettings(BaseSettings):
             return self.model_provider
         return "openai" if self.openai_api_key or self.openai_base_url else "extractive"
 
+    @field_validator("openai_base_url")
+    @classmethod
+    def _an_address(cls, value: str | None) -> str | None:
+        if value is not None and not HTTP_URL.match(value.strip()):
+            raise ValueError("must be http(s)://host[:port][/path]")
+        return value
+
     @field_validator("model_fallbacks", mode="before")
     @classmethod
     def _split_fallbacks(cls, value: object) -> object:
@@ -58,8 +68,8 @@ class ModelSettings(BaseSettings):
     @field_validator("model_fallbacks")
     @classmethod
     def _known_fallbacks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if unknown := set(value) - {"extractive"}:
-            raise ValueError(f"unknown fallback {sorted(unknown)}; known: extractive, none")
+        if set(value) - {"extractive"}:
+            raise ValueError("unknown fallback; known: extractive, none")
         return value
 
 
@@ -141,7 +151,10 @@ class EdgeSettings(BaseSettings):
     @classmethod
     def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for proxy in value:
-            ip_network(proxy, strict=False)
+            try:
+                ip_network(proxy, strict=False)
+            except ValueError:  # its message repeats the value
+                raise ValueError("must be addresses or networks, as in 10.0.0.0/8") from None
         return value
 
 
@@ -154,11 +167,19 @@ class Settings(ModelSettings, KnowledgeSettings, AgentSettings, EdgeSettings):
         env_ignore_empty=True,
         protected_namespaces=(),
         hide_input_in_errors=True,
+        allow_inf_nan=False,
         frozen=True,
     )
 
     data_dir: Path = Path("data")
     database_url_setting: str | None = Field(None, validation_alias=_also("DATABASE_URL", "ALEMBIC_DATABASE_URL"))
+
+    @field_validator("database_url_setting")
+    @classmethod
+    def _a_database_that_is_known(cls, value: str | None) -> str | None:
+        if value is not None and not DATABASE_URL.match(value):
+            raise ValueError("must be sqlite:///path or postgresql://user:password@host/name")
+        return value
 
     @property
     def database_url(self) -> str:

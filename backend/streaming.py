@@ -1,7 +1,7 @@
 """A run's frames as server-sent events: a reader of the event log, like the sockets."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 
 import orjson

@@ -73,17 +73,20 @@ class Connection:
                 raise ConnectionClosed
             while not self.peer.writable.is_set():  # another sender may have been quicker
                 await self._until_writable()
-            self.peer.write(portion)
-            self._written_at = self._loop.time()
-            if self._watch is None:
-                self._watch = self._loop.call_later(self._send_timeout, self._look)
+            self._write(portion)
 
     def send_now(self, frames: Sequence[bytes]) -> bool:
         """Send text messages at once if the peer reads; False when it does not, or the connection is closed."""
         if self.closing or not self.peer.writable.is_set():
             return False
-        self.peer.write(frames)
+        self._write(frames)
         return True
+
+    def _write(self, frames: Sequence[bytes]) -> None:
+        self.peer.write(frames)
+        self._written_at = self._loop.time()
+        if self._watch is None:
+            self._watch = self._loop.call_later(self._send_timeout, self._look)
 
     def close(self, code: int, reason: str = "") -> None:
         if not self.closing:

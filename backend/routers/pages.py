@@ -2,10 +2,9 @@
 
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any
 
 from fastapi import APIRouter, Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
@@ -14,11 +13,13 @@ STATIC = Path(__file__).parent.parent / "static"
 
 
 @router.get("/", response_class=Response)
-async def root(request: Request) -> Any:
+async def root(request: Request) -> Response:
     """The chat page for a browser; where to look next for a program."""
     if "text/html" in request.headers.get("accept", ""):
         return FileResponse(STATIC / "index.html")
-    return {"message": "AskGraph answers questions from your knowledge.", "docs": "/docs", "health": "/health"}
+    return JSONResponse(
+        {"message": "AskGraph answers questions from your knowledge.", "docs": "/docs", "health": "/health"}
+    )
 
 
 @router.get("/docs", response_class=Response)

@@ -49,6 +49,7 @@ OLDER_NAMES = [
     ("KNOWLEDGE_BASE_PATH", "KNOWLEDGE_DIR", "knowledge_dir"),
     ("ALEMBIC_DATABASE_URL", "DATABASE_URL", "database_url"),
 ]
+SCHEMES = {"OPENAI_BASE_URL": "http://", "DATABASE_URL": "sqlite:///"}
 
 
 def plain(value: Any) -> str:
@@ -59,8 +60,9 @@ def plain(value: Any) -> str:
 def test_an_older_name_is_taken_and_the_newer_one_wins(
     monkeypatch: pytest.MonkeyPatch, older: str, name: str, field: str
 ) -> None:
-    assert plain(getattr(settings(monkeypatch, **{older: "older"}), field)) == "older"
-    assert plain(getattr(settings(monkeypatch, **{name: "newer"}), field)) == "newer"
+    first, second = (f"{SCHEMES.get(name, '')}{word}" for word in ("older", "newer"))
+    assert plain(getattr(settings(monkeypatch, **{older: first}), field)) == first
+    assert plain(getattr(settings(monkeypatch, **{name: second}), field)) == second
 
 
 def test_the_environment_wins_over_the_file_and_an_empty_value_is_none(

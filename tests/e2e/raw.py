@@ -99,6 +99,11 @@ class RawSocket:
     def say(self, **frame: Any) -> None:
         self.put(TEXT, json.dumps(frame).encode())
 
+    async def flush(self) -> None:
+        """Wait until the other side's kernel has taken all that was sent."""
+        self.transport.set_write_buffer_limits(0)
+        await self._writer.drain()
+
     async def frame(self) -> tuple[int, bytes]:
         """The next frame: opcode and payload."""
         first, size = await self._reader.readexactly(2)

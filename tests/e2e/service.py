@@ -122,6 +122,13 @@ class Socket:
             if all(frames[-1].get(name) == value for name, value in wanted.items()):
                 return frames
 
+    async def closed(self) -> int | None:
+        """The code that the server closes with; frames before it are let pass."""
+        with contextlib.suppress(websockets.ConnectionClosed):
+            while True:
+                await self.next()
+        return self.connection.close_code
+
     async def hello(self) -> dict[str, Any]:
         frame = await self.next()
         assert (frame["type"], frame["status"]) == ("status", "connected")

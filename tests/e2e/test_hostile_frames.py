@@ -6,9 +6,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-import websockets
 
-from tests.e2e.raw import BINARY, CONT, PING, PONG, TEXT, raw_socket
+from tests.e2e.raw import CLOSE, CONT, PING, PONG, TEXT, raw_socket
 from tests.e2e.service import Service, Socket
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -100,14 +99,6 @@ async def refused(socket: Socket, message: str, code: str) -> None:
     assert (await socket.next())["type"] == "pong"
 
 
-async def closed_with(socket: Socket) -> int:
-    with pytest.raises(websockets.ConnectionClosed) as closed:
-        while True:
-            await socket.next()
-    assert closed.value.rcvd is not None
-    return closed.value.rcvd.code
-
-
 @pytest.mark.parametrize("name", BAD)
 async def test_a_frame_that_makes_no_sense_is_told_and_the_connection_kept(name: str, embedded: Service) -> None:
     async with embedded.socket() as socket:
@@ -132,7 +123,7 @@ async def test_ten_bad_frames_in_a_row_close_the_connection_and_nine_do_not(embe
         assert [frame["type"] for frame in frames] == ["error"] * 9 + ["pong"]
         for _ in range(10):
             await socket.connection.send("{")
-        assert await closed_with(socket) == 1008
+        assert await socket.closed() == 1008
 
 
 async def test_refusals_that_are_no_bad_frames_do_not_close_the_connection(embedded: Service) -> None:
@@ -146,7 +137,7 @@ async def test_refusals_that_are_no_bad_frames_do_not_close_the_connection(embed
 async def test_a_binary_frame_closes_with_1003(path: str, embedded: Service) -> None:
     async with embedded.socket(path) as socket:
         await socket.connection.send(b"{}")
-        assert await closed_with(socket) == 1003
+        assert await socket.closed() == 1003
 
 
 @pytest.mark.parametrize("payload", [b"\xff", b'{"type":"ping"}\xc3', b"\xed\xa0\x80", b"\xf4\x90\x80\x80"])
@@ -162,7 +153,7 @@ async def test_a_message_over_64_kib_closes_with_1009_and_one_under_it_does_not(
         await socket.connection.send(text(type="ping", x="").ljust(MAX_MESSAGE))
         assert (await socket.next())["type"] == "pong"
         await socket.connection.send(text(type="ping").ljust(MAX_MESSAGE + 1))
-        assert await closed_with(socket) == 1009
+        assert await socket.closed() == 1009
 
 
 async def test_pieces_that_come_to_more_than_64_kib_close_with_1009(embedded: Service) -> None:
@@ -183,8 +174,9 @@ async def test_a_message_in_pieces_is_one_message(embedded: Service) -> None:
 
 @pytest.mark.parametrize(
     ("opcode", "payload", "fin"),
-    [(CONT, b"x", True), (3, b"", True), (11, b"", True), (PING, b"x" * 126, True), (PING, b"", False), (8, b"x", True)],
-)
+    [(CONT, b"x", True), (3, b"", True), (11, b"", True), (PING, b"x" * 126, True), (PING, b"", False),
+     (CLOSE, b"x", True)],
+)  # fmt: skip
 async def test_what_is_no_websocket_frame_closes_with_1002(
     opcode: int, payload: bytes, fin: bool, embedded: Service
 ) -> None:

@@ -1,10 +1,7 @@
-"""What those who run the service see: health, metrics, limits, headers, pages."""
+"""What those who run the service see: health, metrics, tokens, limits, origins."""
 
-import re
 from base64 import b64encode
 from collections.abc import AsyncIterator
-from html.parser import HTMLParser
-from typing import Any
 
 import httpx
 import pytest
@@ -20,7 +17,7 @@ TOKEN = "operations-token-0123456789"
 LIMIT = 30
 ALLOWED = "https://chat.example.com"
 OPERATIONS = ("/metrics", "/session/stats", "/rate-limit/status")
-NAMES = """
+NAMES = """\
 http_requests_total{method,endpoint,status_code} http_request_duration_seconds websocket_connections_total
 websocket_active_connections websocket_messages_total{direction,message_type} agent_queries_total
 agent_processing_duration_seconds agent_confidence_score active_sessions_total cache_operations_total{operation,result}
@@ -28,7 +25,7 @@ system_memory_usage_bytes system_cpu_usage_percent errors_total{type} app_info a
 agent_inter_token_seconds agent_stop_latency_seconds agent_runs_total{outcome} agent_tokens_total{kind,model}
 stream_replays_total stream_dropped_subscribers_total citations_rejected_total event_loop_lag_seconds
 provider_requests_total{provider,outcome} provider_circuit_state{provider}
-""".split()
+"""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -81,7 +78,7 @@ async def test_every_metric_of_the_contract_is_there(embedded: Service) -> None:
         text = (await client.get("/metrics")).text
     families = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
     labels = {sample.name: set(sample.labels) for family in prometheus(text) for sample in family.samples}
-    for name, _, wanted in (entry.partition("{") for entry in NAMES):
+    for name, _, wanted in (entry.partition("{") for entry in NAMES.split()):
         assert name in families, name
         if wanted and name in labels:
             assert labels[name] == set(wanted.rstrip("}").split(","))
@@ -94,7 +91,7 @@ async def test_metrics_are_openmetrics_for_those_who_ask(embedded: Service) -> N
     assert plain.headers["content-type"].startswith("text/plain; version=")
     assert openly.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
     assert openly.text.endswith("# EOF\n")
-    assert len(list(open_metrics(openly.text))) == len(NAMES)
+    assert len(list(open_metrics(openly.text))) == len(NAMES.split())
 
 
 async def test_questions_are_counted_over_every_transport(embedded: Service) -> None:
@@ -203,60 +200,3 @@ async def test_only_an_allowed_origin_may_read_answers(origin: str, allowed: boo
     else:
         assert (preflight.status_code, preflight.json()["type"]) == (403, "forbidden")
         assert preflight.json()["request_id"] == preflight.headers["x-request-id"]
-
-
-@pytest.mark.parametrize("path", ["/", "/docs", "/health", "/nowhere", "/static/page.js"])
-async def test_every_answer_has_the_security_headers(path: str, embedded: Service) -> None:
-    headers = (await get(embedded, path, Accept="text/html")).headers
-    assert "default-src 'none'" in headers["content-security-policy"]
-    assert "frame-ancestors 'none'" in headers["content-security-policy"]
-    assert headers["x-content-type-options"] == "nosniff"
-    assert headers["x-frame-options"] == "DENY"
-    assert headers["referrer-policy"] == "no-referrer"
-    assert "server" not in headers
-
-
-async def test_the_root_is_a_page_for_browsers_and_json_for_programs(embedded: Service) -> None:
-    page = await get(embedded, "/", Accept="text/html,application/xhtml+xml,*/*;q=0.8")
-    assert page.headers["content-type"].startswith("text/html")
-    for accept in ("application/json", "*/*"):
-        body = (await get(embedded, "/", Accept=accept)).json()
-        assert set(body) == {"message", "docs", "health"}
-        assert (await get(embedded, body["docs"])).status_code == 200
-
-
-class _Links(HTMLParser):
-    """Everything that a page points at, and its inline scripts, which the content policy would not run."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.targets: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.targets += [value for name, value in attrs if value and name in ("src", "href", "action", "srcset", "data")]
-        assert not any(name.startswith("on") or name == "style" for name, _ in attrs)
-
-
-@pytest.mark.parametrize("path", ["/", "/docs"])
-async def test_a_page_loads_nothing_from_another_host(path: str, embedded: Service) -> None:
-    links = _Links()
-    links.feed((await get(embedded, path, Accept="text/html")).text)
-    assert links.targets
-    for target in links.targets:
-        assert re.match(r"/(?!/)", target), target
-        file = await get(embedded, target, Accept="*/*")
-        assert file.status_code == 200
-        if target.endswith(".css"):
-            assert not re.search(r"url\(\s*['\"]?(?!data:)(?:https?:)?//|@import", file.text)
-
-
-async def test_the_api_is_described(embedded: Service) -> None:
-    schema: dict[str, Any] = (await get(embedded, "/openapi.json")).json()
-    assert schema["openapi"].startswith("3.1")
-    assert {"/ask", "/v2/ask", "/ask-stream", "/v2/ask-stream", "/runs/{run_id}/events", "/health", "/ws/schema"} <= set(
-        schema["paths"]
-    )
-    names = [operation["operationId"] for path in schema["paths"].values() for operation in path.values()]
-    assert len(names) == len(set(names))
-    for ref in re.findall(r"'\$ref': '#/components/schemas/(\w+)'", str(schema)):
-        assert ref in schema["components"]["schemas"]

@@ -9,11 +9,13 @@ from infrastructure.monitoring import Metrics
 from infrastructure.websocket_manager import (
     MISSED_BEATS,
     POLICY,
+    PORTION_BYTES,
     RESTARTING,
     SLOW_READER,
     Connection,
     ConnectionClosed,
     WebSocketManager,
+    portions,
 )
 
 BEAT = 0.01
@@ -116,6 +118,64 @@ async def test_a_peer_that_does_not_read_is_let_go_and_counted() -> None:
     assert peer.written == []
     manager.leave(connection)
     assert manager._metrics.dropped._value.get() == 1
+
+
+@pytest.mark.parametrize("now", [True, False])
+async def test_a_peer_that_leaves_the_last_message_unread_is_let_go_too(now: bool) -> None:
+    connection, peer = opened(make(timeout=0.02))
+    if now:
+        assert connection.send_now([b"last"])
+    else:
+        await connection.send([b"last"])
+    peer.writable.clear()  # the message does not fit, and nothing more is sent
+    await peer.until(lambda: peer.closed is not None)
+    assert peer.closed == (SLOW_READER, "slow reader: attach again")
+    assert connection.too_slow
+
+
+async def test_a_peer_that_reads_slowly_but_reads_is_kept() -> None:
+    connection, peer = opened(make(timeout=0.05))
+    for _ in range(4):
+        peer.writable.clear()
+        asyncio.get_running_loop().call_later(0.02, peer.writable.set)
+        await connection.send([b"x"])
+    peer.writable.set()
+    await asyncio.sleep(0.06)  # the look that finds it reading
+    assert peer.closed is None
+    connection.gone()
+
+
+async def test_of_several_senders_only_one_writes_when_the_peer_reads_again() -> None:
+    connection, peer = opened(make())
+    peer.writable.clear()
+    sending = [asyncio.create_task(connection.send([message])) for message in (b"one", b"two")]
+    await asyncio.sleep(0)
+    write = peer.write
+
+    def fill(frames: Sequence[bytes]) -> None:
+        write(frames)
+        peer.writable.clear()
+
+    peer.write = fill  # type: ignore[method-assign]  # the transport is full again at once
+    peer.writable.set()
+    await peer.until(lambda: bool(peer.written))
+    await asyncio.sleep(0)
+    assert peer.written == [b"one"]
+    peer.writable.set()
+    await asyncio.gather(*sending)
+    assert peer.written == [b"one", b"two"]
+    connection.gone()
+
+
+@pytest.mark.parametrize(
+    "sizes", [[], [0], [1, 2, 3], [PORTION_BYTES], [PORTION_BYTES - 1, 1, 5], [10**6, 1, 10**6], [40_000] * 7]
+)
+def test_portions_are_the_same_messages_in_order(sizes: list[int]) -> None:
+    messages = [b"x" * size for size in sizes]
+    groups = list(portions(messages))
+    assert [message for group in groups for message in group] == messages
+    assert all(sum(map(len, group[:-1])) < PORTION_BYTES for group in groups)
+    assert all(sum(map(len, group)) >= PORTION_BYTES for group in groups[:-1])
 
 
 async def test_on_a_connection_that_is_closing_nothing_is_sent() -> None:
