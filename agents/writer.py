@@ -3,7 +3,7 @@
 import asyncio
 from typing import Protocol
 
-from agents.events import RunFrame, Word, WordEncoder, encode, is_terminal
+from agents.events import RunFrame, WordEncoder, encode, is_terminal
 from agents.ports import Clock, EventLog
 from agents.words import WordGrouper
 from infrastructure.event_log.entry import Entry
@@ -112,6 +112,3 @@ def valid_text(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
-
-
-__all__ = ["RunWriter", "TokenTimes", "Word"]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, event, make_url
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -22,8 +23,8 @@ def async_url(url: str) -> URL:
     """
     try:
         parsed = make_url(url)
-    except Exception as error:
-        raise ValueError("the database URL cannot be read") from error
+    except (ArgumentError, ValueError):  # a port that is no number is the latter; both texts show the password
+        raise ValueError("the database URL cannot be read") from None
     backend = parsed.drivername.partition("+")[0]
     if backend not in _DRIVERS:
         raise ValueError(f"unsupported database: {backend}")
