@@ -2,13 +2,14 @@
 
 import asyncio
 import io
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 
 import aiohttp
 from aiohttp import hdrs
 from multidict import CIMultiDict
 from yarl import URL
+
+from infrastructure.providers.body import TellingConnector
 
 Token = Callable[[], Awaitable[str]]
 """Gives a bearer token that is good now, for endpoints whose tokens expire."""
@@ -55,35 +56,12 @@ class Endpoint:
 
     def _open(self) -> aiohttp.ClientSession:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=TellingConnector(),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=self._headers,
             timeout=self._timeout,
         )
         return self._session
-
-
-@contextmanager
-def failing_when_closed(response: aiohttp.ClientResponse) -> Iterator[None]:
-    """Let a read of the body fail once its connection is gone, whatever the reason.
-
-    aiohttp 3.14 closes the connection when the chunked coding is broken, but leaves the reader waiting for ever.
-    """
-    connection, content = response.connection, response.content
-    closed = connection.protocol.closed if connection is not None and connection.protocol is not None else None
-    if closed is None:  # all of the body is here already
-        yield
-        return
-
-    def fail(_: object) -> None:
-        if content.exception() is None and not content.is_eof():
-            content.set_exception(aiohttp.ClientPayloadError("connection closed"))
-
-    closed.add_done_callback(fail)
-    try:
-        yield
-    finally:
-        closed.remove_done_callback(fail)
 
 
 async def hang_up(response: aiohttp.ClientResponse | None) -> None:

@@ -11,8 +11,9 @@ import orjson
 import structlog
 
 from infrastructure.errors import ProviderError, ProviderProtocolError, ProviderUnavailable
+from infrastructure.providers.body import read_body
 from infrastructure.providers.chat_body import ChatBody
-from infrastructure.providers.endpoint import Endpoint, Token, failing_when_closed, hang_up
+from infrastructure.providers.endpoint import Endpoint, Token, hang_up
 from infrastructure.providers.refusals import error_words, refused_try
 from infrastructure.providers.reply import MAX_ANSWER, ReplyPieces, ended_early
 from infrastructure.providers.retry import Backoff, Sleep, TryAgain, retry_after_seconds, retrying
@@ -103,8 +104,7 @@ class OpenAIProvider:
         whole = False
         try:
             response = await self._endpoint.post(body)
-            with failing_when_closed(response):
-                await self._take(response, reply, emit, watch)
+            await self._take(response, reply, emit, watch)
             whole = response.content.at_eof()
         except aiohttp.ClientError as fault:
             if reply.finish_reason is None:
@@ -126,16 +126,19 @@ class OpenAIProvider:
         self, response: aiohttp.ClientResponse, reply: ReplyPieces, emit: Emit, watch: Watch
     ) -> None:
         lines = DataLines(self._max_line)
-        read = response.content.readany
-        while data := await read():
+
+        def take(data: bytes) -> bool:
             if payloads := lines.feed(data):
                 reply.read(payloads, emit)
-                if reply.done:
-                    return await _let_go(response)
                 if reply.finish_reason is None:
                     watch.alive()
                 else:
                     watch.expect(self._timeouts.tail, STALLED)
+            return reply.done
+
+        await read_body(response, take)
+        if reply.done:
+            return await _let_go(response)
         if payloads := lines.end():
             reply.read(payloads, emit)
         if reply.finish_reason is None and not reply.done:
@@ -165,11 +168,16 @@ async def _refused(response: aiohttp.ClientResponse) -> Exception:
 async def _limited(response: aiohttp.ClientResponse, limit: int) -> bytes:
     pieces: list[bytes] = []
     size = 0
-    while data := await response.content.readany():
+
+    def take(data: bytes) -> bool:
+        nonlocal size
         size += len(data)
         if size > limit:
             raise ProviderProtocolError("The model sent too much.")
         pieces.append(data)
+        return False
+
+    await read_body(response, take)
     return b"".join(pieces)
 
 

@@ -1,0 +1,105 @@
+"""Reading a response's body in the very call in which its bytes arrive.
+
+aiohttp wakes a task for every read; at one token a read that turn costs more than all that is done with the token.
+Here the connection tells the reader at once, and the task that waits wakes when the body is over.
+"""
+
+import asyncio
+import functools
+from collections.abc import Callable
+from contextvars import copy_context
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+
+Take = Callable[[bytes], bool]
+"""Takes what one read brought; True: it needs no more."""
+
+
+class TellingConnector(aiohttp.TCPConnector):
+    """A connector whose connections tell `read_body` of each read."""
+
+    def __init__(self) -> None:
+        super().__init__(limit=0)
+        self._factory = functools.partial(_handler, self._loop)
+
+
+class _TellingHandler(ResponseHandler):
+    """aiohttp's own protocol, which parses; and then whoever reads the body is told that there is something."""
+
+    tell: Callable[[], None] | None = None
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        if self._reading_paused:  # else there is nothing to resume; a body says this at every read
+            super().resume_reading(resume_parser)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.tell is not None:
+            self.tell()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        if self.tell is not None:
+            self.tell()
+
+
+def _handler(loop: asyncio.AbstractEventLoop) -> ResponseHandler:
+    return _TellingHandler(loop)
+
+
+async def read_body(response: aiohttp.ClientResponse, take: Take) -> None:
+    """Give the body of `response` to `take`, piece by piece, until that has enough or the body ends.
+
+    `take` is called in this task's context. What it raises ends the reading and is raised here.
+
+    Raises:
+        aiohttp.ClientError: the connection broke.
+    """
+    reading = _Reading(response.content, take)
+    connection = response.connection
+    handler = connection.protocol if connection is not None else None
+    if not isinstance(handler, _TellingHandler):  # all of the body is here already
+        reading.on(lost=True)
+        return await reading.over
+    context = copy_context()  # a connection's own is that of the request that opened it
+
+    def tell() -> None:
+        context.run(reading.on, handler.transport is None)
+        if reading.over.done():
+            handler.tell = None
+
+    handler.tell = tell
+    try:
+        tell()
+        await reading.over
+    finally:
+        if handler.tell is tell:  # by now it may be reading for someone else
+            handler.tell = None
+
+
+class _Reading:
+    def __init__(self, content: aiohttp.StreamReader, take: Take) -> None:
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._content = content
+        self._take = take
+        self._inside = False
+
+    def on(self, lost: bool) -> None:
+        """Something came, or the connection is `lost`."""
+        if self._inside or self.over.done():  # taking what is there may have aiohttp parse what it had held back
+            return
+        self._inside = True
+        try:
+            while data := self._content.read_nowait():
+                if self._take(data):
+                    return self.over.set_result(None)
+            if self._content.at_eof():
+                self.over.set_result(None)
+            elif lost:  # aiohttp 3.14 does not tell the body when the chunked coding was broken
+                self.over.set_exception(aiohttp.ClientPayloadError("connection closed"))
+        except Exception as fault:  # noqa: BLE001  it belongs to the task that waits, not to the transport
+            self.over.set_exception(fault)
+        finally:
+            self._inside = False
+        return None
