@@ -49,13 +49,23 @@ class RunLimits:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A question as it arrives, checked. `session_id` None and `keep` False: nothing is remembered."""
+    """A question as it arrives, checked. `session_id` None and `keep` False: nothing is remembered.
+
+    `caller` is the address that asks, `owner` the signed-in user's id. With `must_exist` an unknown session is not
+    begun. `edits` is the user message that this question takes the place of, `regenerates` the one that is answered
+    anew (then `question` is not looked at).
+    """
 
     question: str
     caller: str
     session_id: str | None = None
     keep: bool = False
     request_id: str | None = None
+    owner: str | None = None
+    must_exist: bool = False
+    fresh: bool = False  # the session's id was made here just now: nobody can have it yet
+    edits: str | None = None
+    regenerates: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +75,8 @@ class RunHandle:
     id: str
     session_id: str | None
     joined: bool = False
+    user_message_id: str | None = None
+    answer_id: str | None = None  # the assistant message's, which is there when the run has ended
 
 
 @dataclass(slots=True)
@@ -141,6 +153,14 @@ class Runner:
         if ask.request_id:
             self._sessions.remember(scope, ask.request_id, run.id, session_id, ask.question)
         return RunHandle(run.id, session_id)
+
+    async def require(self, run_id: str, owner: str | None) -> None:
+        """Make sure that `owner` may read this run.
+
+        Raises:
+            NotFound: no such run, or somebody else's.
+        """
+        self._log.require(run_id)
 
     async def cancel(self, run_id: str) -> None:
         """Stop a run; returns when its terminal frame stands in the log. An ended run stays as it is.

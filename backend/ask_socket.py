@@ -13,7 +13,7 @@ from agents.runner import Ask
 from backend.container import Container
 from backend.schemas import frames
 from backend.streaming import gap_frames
-from infrastructure.errors import AskGraphError, InvalidInput, NotFound, RateLimited
+from infrastructure.errors import AskGraphError, InvalidInput, NotFound, RateLimited, Unauthorized
 from infrastructure.event_log.entry import Batch, Entry
 from infrastructure.websocket_manager import POLICY, RESTARTING, Connection, ConnectionClosed
 from services.sessions import parse_session_id
@@ -22,10 +22,6 @@ log = structlog.get_logger()
 MAX_BAD_FRAMES = 10
 MAX_FOLLOWED = 32  # runs that one connection may read at once
 MAX_SEQ = 2**53
-
-
-class Unauthorized(AskGraphError):
-    kind = "unauthorized"
 
 
 class AskSocket:

@@ -10,15 +10,8 @@ from fastapi import Depends, Header, Request
 from fastapi.security.utils import get_authorization_scheme_param
 
 from backend.container import Container
-from infrastructure.errors import AskGraphError
-
-
-class Forbidden(AskGraphError):
-    kind = "forbidden"
-
-
-class Unauthorized(AskGraphError):
-    kind = "unauthorized"
+from infrastructure.errors import Forbidden, Unauthorized
+from services.principals import ANONYMOUS, Principal
 
 
 def get_container(request: Request) -> Container:
@@ -29,8 +22,38 @@ def get_caller(request: Request) -> str:
     return cast(str, request.scope["state"]["caller"])
 
 
+def get_principal(request: Request) -> Principal:
+    return cast(Principal, request.scope["state"].get("principal", ANONYMOUS))
+
+
+def get_user_id(principal: Annotated[Principal, Depends(get_principal)]) -> str:
+    """The signed-in user's id.
+
+    Raises:
+        Unauthorized: the caller is anonymous.
+    """
+    if principal.user_id is None:
+        raise Unauthorized("Sign in first.")
+    return principal.user_id
+
+
+def require_admin(principal: Annotated[Principal, Depends(get_principal)]) -> None:
+    """
+    Raises:
+        Unauthorized: the caller is anonymous.
+        Forbidden: signed in, and no admin.
+    """
+    if principal.anonymous:
+        raise Unauthorized("Sign in first.")
+    if not principal.is_admin:
+        raise Forbidden("This is for admins.")
+
+
 Parts = Annotated[Container, Depends(get_container)]
 CallerAddress = Annotated[str, Depends(get_caller)]
+Who = Annotated[Principal, Depends(get_principal)]
+UserId = Annotated[str, Depends(get_user_id)]
+Admin = Depends(require_admin)
 IdempotencyKey = Annotated[
     str | None, Header(alias="Idempotency-Key", description="Makes a resend join the run that the first one started.")
 ]

@@ -29,6 +29,7 @@ STATUS_OF_KIND = {
     "provider_protocol_error": 502,
     "provider_unavailable": 503,
     "shutting_down": 503,
+    "storage_unavailable": 503,
 }
 KIND_OF_STATUS = {status: kind for kind, status in STATUS_OF_KIND.items() if status != 503} | {503: "unavailable"}
 MAX_PROBLEMS = 20

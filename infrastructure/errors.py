@@ -2,11 +2,14 @@
 
     AskGraphError
     ├── InvalidInput          what the caller sent cannot be used
+    ├── Unauthorized          who is calling is not known, and must be
+    ├── Forbidden             known, and not allowed
     ├── NotFound              no such thing, or not the caller's
     ├── Conflict              the state of things forbids it now
     ├── RateLimited           too many, too fast
     ├── PayloadTooLarge       more bytes than allowed
     ├── ShuttingDown          the process is about to end
+    ├── StorageUnavailable    the database does not answer
     ├── ToolFailed            a tool could not do what the model asked for; the model is told
     ├── KnowledgeError        a document cannot be read; it is named and skipped
     └── ProviderError         the model's side failed
@@ -36,6 +39,14 @@ class InvalidInput(AskGraphError):
     kind = "validation_error"
 
 
+class Unauthorized(AskGraphError):
+    kind = "unauthorized"
+
+
+class Forbidden(AskGraphError):
+    kind = "forbidden"
+
+
 class NotFound(AskGraphError):
     kind = "not_found"
 
@@ -55,6 +66,11 @@ class PayloadTooLarge(AskGraphError):
 
 class ShuttingDown(AskGraphError):
     kind = "shutting_down"
+    retryable = True
+
+
+class StorageUnavailable(AskGraphError):
+    kind = "storage_unavailable"
     retryable = True
 
 

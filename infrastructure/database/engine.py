@@ -1,10 +1,12 @@
 """The relational database: how its engine is made, and how a transaction is opened for reading or for writing."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import orjson
 from sqlalchemy import URL, Connection, event, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
@@ -13,6 +15,17 @@ from sqlalchemy.pool import ConnectionPoolEntry
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 _WRITING = {"askgraph_writing": True}
 BUSY_TIMEOUT_MS = 5000
+_POSTGRESQL: dict[str, Any] = {
+    # Behind PgBouncer in transaction mode the next transaction may be on another server connection, which knows of no
+    # statement prepared before: only unnamed ones are used, and none is kept.
+    "connect_args": {
+        "statement_cache_size": 0,
+        "prepared_statement_cache_size": 0,
+        "prepared_statement_name_func": lambda: "",
+        "timeout": 10.0,
+    },
+    "pool_pre_ping": True,  # a server that was restarted costs nobody a request
+}
 
 
 def async_url(url: str) -> URL:
@@ -31,21 +44,31 @@ def async_url(url: str) -> URL:
     return parsed.set(drivername=_DRIVERS[backend])
 
 
-def open_engine(url: str, *, foreign_keys: bool = True, **options: Any) -> AsyncEngine:
+def open_engine(url: str, *, foreign_keys: bool = True, pool_size: int | None = None, **options: Any) -> AsyncEngine:
     """An engine for `url`; no connection is made yet. The folder of a SQLite file is made when missing.
 
     Args:
+        pool_size: the most connections there may be at once; by default what SQLAlchemy thinks fit.
         foreign_keys: False only for migrations: SQLite changes a table by copying and dropping it, and the drop would
             cascade to the rows that refer to it.
         options: more for SQLAlchemy's `create_async_engine`.
     """
     target = async_url(url)
-    engine = create_async_engine(target, **options)
-    if target.get_backend_name() == "sqlite":
+    sqlite = target.get_backend_name() == "sqlite"
+    if pool_size is not None:
+        options |= {"pool_size": pool_size, "max_overflow": 0}
+    if not sqlite:
+        options |= _POSTGRESQL
+    engine = create_async_engine(target, json_serializer=_to_json, json_deserializer=orjson.loads, **options)
+    if sqlite:
         if target.database and target.database != ":memory:":
             Path(target.database).parent.mkdir(parents=True, exist_ok=True)
         _prepare_sqlite(engine, foreign_keys)
     return engine
+
+
+def _to_json(value: Any) -> str:
+    return orjson.dumps(value).decode()
 
 
 def _prepare_sqlite(engine: AsyncEngine, foreign_keys: bool) -> None:
@@ -82,7 +105,9 @@ class Database:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self.engine = engine
+        self.is_sqlite = engine.dialect.name == "sqlite"
         self._writer = for_writing(engine)
+        self._turn = asyncio.Lock() if self.is_sqlite else nullcontext()
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
@@ -92,8 +117,12 @@ class Database:
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
-        """A unit of work: committed when the block ends, rolled back when it raises."""
-        async with AsyncSession(self._writer, expire_on_commit=False) as session, session.begin():
+        """A unit of work: committed when the block ends, rolled back when it raises.
+
+        SQLite has one writer at a time. Those of this process stand in line here, in the order of coming; waiting in
+        the database itself is polling, which is slow and lets some wait for ever.
+        """
+        async with self._turn, AsyncSession(self._writer, expire_on_commit=False) as session, session.begin():
             yield session
 
     async def close(self) -> None:

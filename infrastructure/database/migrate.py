@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+_LOCK = 0x41736B4772617068  # "AskGraph": the key of PostgreSQL's advisory lock for migrations
 
 
 class _Step(Protocol):
@@ -67,6 +68,8 @@ async def _run(url: str, step: _Step, revision: str) -> None:
 def _step(connection: Connection, step: _Step, revision: str) -> None:
     from alembic.config import Config
 
+    if connection.dialect.name == "postgresql":  # SQLite's transaction holds the lock already
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection

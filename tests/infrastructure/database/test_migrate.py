@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,8 +18,8 @@ from infrastructure.database.models import Base
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/sub folder/100%/askgraph.db"
+def url(empty_database_url: str) -> str:
+    return empty_database_url
 
 
 @pytest.fixture
@@ -62,6 +61,16 @@ async def test_models_and_migrations_describe_the_same_tables(url: str, engine: 
         assert await connection.run_sync(drift) == []
 
 
+async def test_each_migration_goes_down_and_up_again(url: str, engine: AsyncEngine) -> None:
+    await upgrade(url)
+    revisions = [script.revision for script in script_directory().walk_revisions()]  # newest first
+    for revision in [*revisions[1:], "base"]:
+        await downgrade(url, revision)
+    for revision in reversed(revisions):
+        await upgrade(url, revision)
+    assert await is_current(engine)
+
+
 async def test_every_constraint_has_its_name(url: str, engine: AsyncEngine) -> None:
     await upgrade(url)
 
@@ -73,6 +82,7 @@ async def test_every_constraint_has_its_name(url: str, engine: AsyncEngine) -> N
             look.get_unique_constraints("document")[0]["name"],
             look.get_check_constraints("document")[0]["name"],
             look.get_indexes("chunk")[0]["name"],
+            look.get_foreign_keys("chat_message")[0]["name"],
         }
 
     async with engine.connect() as connection:
@@ -82,6 +92,7 @@ async def test_every_constraint_has_its_name(url: str, engine: AsyncEngine) -> N
             "UQ__document__name",
             "CK__document__status",
             "IX__chunk__document_id",
+            "FK__chat_message__chat",
         }
 
 
@@ -91,6 +102,10 @@ async def test_two_upgrades_at_once_take_turns(url: str, engine: AsyncEngine) ->
 
 
 def test_the_newest_file_is_alembics_head() -> None:
+    assert script_directory().get_current_head() == newest_revision()
+
+
+def script_directory() -> ScriptDirectory:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
-    assert ScriptDirectory.from_config(config).get_current_head() == newest_revision()
+    return ScriptDirectory.from_config(config)

