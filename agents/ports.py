@@ -36,6 +36,14 @@ class Model(Protocol):
 class EventLog(Protocol):
     """The frames of runs, in order. One writer a run, any number of readers, none of which holds up another."""
 
+    def open(self, run_id: str, owner: str | None) -> None:
+        """Begin the log of a new run, which only `owner` may read (with None, and for a run that was never opened:
+        whoever knows its id).
+        """
+
+    def restore(self, run_id: str, owner: str | None, answer: str, terminal: Entry) -> None:
+        """Have an ended run here again whose frames are gone: its answer's text and its last frame."""
+
     def append(self, run_id: str, entry: Entry) -> None:
         """Add the next frame (`entry.seq` is one more than the last) and wake the run's readers.
 
@@ -78,8 +86,12 @@ class EventLog(Protocol):
             NotFound: no such run, or it left.
         """
 
-    def require(self, run_id: str) -> None:
-        """Raise NotFound when there is no such run, or it left."""
+    def owner(self, run_id: str) -> str | None:
+        """Whose the run is.
+
+        Raises:
+            NotFound: no such run, or it left.
+        """
 
 
 Clock = Callable[[], float]

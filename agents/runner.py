@@ -2,22 +2,29 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Protocol
 
 import structlog
 from structlog.contextvars import bind_contextvars
 
-from agents.events import NO_RELEVANT_ANSWER, RESPONSE_COMPLETE, Complete, Failure, Status
+from agents.events import NO_RELEVANT_ANSWER, RESPONSE_COMPLETE, Complete, Failure, RunFrame, Status
 from agents.graph import AnswerGraph
+from agents.keeping import NO_RUN, Keeper
 from agents.ports import Clock, EventLog
+from agents.run import Ask, Run, RunHandle, RunLimits
 from agents.state import Budget, Outcome, RunContext
 from agents.writer import RunWriter
-from infrastructure.errors import AskGraphError, RateLimited, ShuttingDown
+from infrastructure.database.repositories.turns import BegunTurn, KnownTurn
+from infrastructure.errors import AskGraphError, Conflict, NotFound, RateLimited, ShuttingDown, StorageUnavailable
 from infrastructure.providers.types import Usage
-from services.sessions import Concurrency, Session, SessionManager, Turn
+from services.principals import may_reach
+from services.sessions import Concurrency, SeenRequest, Session, SessionManager, Turn, TurnStatus
+
+__all__ = ["Ask", "RunHandle", "RunLimits", "RunMetrics", "Runner"]
 
 log = structlog.get_logger()
+INTERNAL = "Something went wrong inside the service."
+RESTARTING = "The service is restarting and could not finish this answer."
 
 
 class RunMetrics(Protocol):
@@ -37,69 +44,18 @@ class RunMetrics(Protocol):
     def next_token(self, seconds: float) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class RunLimits:
-    """What one run may use, and how many may be under way at once."""
-
-    seconds: float = 180.0
-    tokens: int = 100_000
-    tool_steps: int = 5
-    active: int = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """A question as it arrives, checked. `session_id` None and `keep` False: nothing is remembered.
-
-    `caller` is the address that asks, `owner` the signed-in user's id. With `must_exist` an unknown session is not
-    begun. `edits` is the user message that this question takes the place of, `regenerates` the one that is answered
-    anew (then `question` is not looked at).
-    """
-
-    question: str
-    caller: str
-    session_id: str | None = None
-    keep: bool = False
-    request_id: str | None = None
-    owner: str | None = None
-    must_exist: bool = False
-    fresh: bool = False  # the session's id was made here just now: nobody can have it yet
-    edits: str | None = None
-    regenerates: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RunHandle:
-    """What the one who asked gets: the run's frames are read from the event log under `id`."""
-
-    id: str
-    session_id: str | None
-    joined: bool = False
-    user_message_id: str | None = None
-    answer_id: str | None = None  # the assistant message's, which is there when the run has ended
-
-
-@dataclass(slots=True)
-class _Run:
-    id: str
-    session: Session
-    question: str
-    writer: RunWriter
-    task: asyncio.Task[None] | None = None
-    begun: bool = False  # its task has taken its first step: only then can cancelling it be seen from inside
-    stop_at: float | None = None  # when it was told to stop, in the loop's time
-    stop_reason: AskGraphError | None = None  # None: the one who asked wanted it
-    started_at: float = field(default_factory=lambda: asyncio.get_running_loop().time())
-
-
 class Runner:
-    """Starts runs, lets them be stopped, and ends each with exactly one terminal frame."""
+    """Starts runs, lets them be stopped, and ends each with exactly one terminal frame.
+
+    A question is committed before its run is acknowledged, an answer before its run's last frame.
+    """
 
     def __init__(
         self,
         graph: AnswerGraph,
         log: EventLog,
         sessions: SessionManager,
+        keeper: Keeper,
         metrics: RunMetrics,
         *,
         limits: RunLimits,
@@ -110,12 +66,13 @@ class Runner:
         self._graph = graph
         self._log = log
         self._sessions = sessions
+        self._keeper = keeper
         self._metrics = metrics
         self._limits = limits
         self._concurrency = concurrency
         self._new_id = new_id
         self._clock = clock
-        self._active: dict[str, _Run] = {}
+        self._active: dict[str, Run] = {}
         self._draining = False
 
     @property
@@ -131,36 +88,36 @@ class Runner:
         """Start a run for `ask`, or join the one that its request id started before.
 
         Raises:
+            NotFound: the session is somebody else's, or has to be there and is not; or no such message.
             ShuttingDown: the process takes no more questions.
             RateLimited: too many runs, or too many in line in this session.
             Conflict: the session is busy and its policy is to reject; or the request id came with another question.
+            StorageUnavailable: the question cannot be kept.
         """
-        scope = ask.session_id or ask.caller
-        known = self._sessions.seen(scope, ask.request_id, ask.question) if ask.request_id else None
-        if known and self._log.last_seq(known.run_id):
-            return RunHandle(known.run_id, known.session_id, joined=True)
-        if self._draining:
-            raise ShuttingDown("The service is restarting. Ask again in a moment.")
-        if len(self._active) >= self._limits.active:
-            raise RateLimited("Too many questions are being answered. Ask again in a moment.", retry_after=1.0)
-        session_id = ask.session_id or (self._new_id() if ask.keep else None)
-        session = self._sessions.open(session_id)
-        self._sessions.admit(session, self._concurrency)
-        if self._concurrency == "interrupt":
-            for earlier in tuple(session.active):
-                self._stop(earlier, None)
-        run = self._begin(session, ask.question)
-        if ask.request_id:
-            self._sessions.remember(scope, ask.request_id, run.id, session_id, ask.question)
-        return RunHandle(run.id, session_id)
+        if ask.request_id is None:
+            return await self._start(ask)
+        scope = ask.session_id or ask.owner or ask.caller
+        async with self._sessions.one_of(scope, ask.request_id):
+            if known := self._sessions.seen(scope, ask.request_id, ask.digest):
+                await self.require(known.run_id, ask.owner)
+                return RunHandle(known.run_id, known.session_id, True, known.user_message_id, known.answer_id)
+            handle = await self._start(ask)
+            self._sessions.remember(scope, ask.request_id, _seen(handle, ask))
+            return handle
 
     async def require(self, run_id: str, owner: str | None) -> None:
-        """Make sure that `owner` may read this run.
+        """Make sure that `owner` may read this run, and that the log has it: an ended one is fetched from the store.
 
         Raises:
             NotFound: no such run, or somebody else's.
+            Conflict: it is under way in another process.
         """
-        self._log.require(run_id)
+        try:
+            found = self._log.owner(run_id)
+        except NotFound:
+            found = await self._keeper.recall(run_id, self._log)
+        if not may_reach(found, owner):
+            raise NotFound(NO_RUN)
 
     async def cancel(self, run_id: str) -> None:
         """Stop a run; returns when its terminal frame stands in the log. An ended run stays as it is.
@@ -171,40 +128,97 @@ class Runner:
         self._stop(run_id, None)
         await self._log.terminal(run_id)
 
+    def abandon(self, session_id: str) -> None:
+        """A chat is gone: stop what it has under way, and forget it."""
+        session = self._sessions.find(session_id)
+        for run_id in tuple(session.active) if session else ():
+            self._stop(run_id, None)
+        self._sessions.forget(session_id)
+
+    def abandon_owner(self, owner: str) -> None:
+        """An account is gone, with its chats."""
+        for session in self._sessions.forget_owner(owner):
+            for run_id in tuple(session.active):
+                self._stop(run_id, None)
+
     async def drain(self, grace_seconds: float) -> None:
         """Take no more questions, give runs `grace_seconds` to end, then end them."""
         self._draining = True
-        tasks = [run.task for run in self._active.values() if run.task]
-        if tasks:
+        if tasks := self._tasks():
             await asyncio.wait(tasks, timeout=grace_seconds)
         for run_id in tuple(self._active):
-            self._stop(run_id, ShuttingDown("The service is restarting and could not finish this answer."))
-        if tasks:
+            self._stop(run_id, ShuttingDown(RESTARTING))
+        while tasks := self._tasks():
             await asyncio.wait(tasks)
 
-    def _begin(self, session: Session, question: str) -> _Run:
-        run_id = self._new_id()
+    def _tasks(self) -> list[asyncio.Task[None]]:
+        return [run.task for run in self._active.values() if run.task]
+
+    async def _start(self, ask: Ask) -> RunHandle:
+        if self._draining:
+            raise ShuttingDown("The service is restarting. Ask again in a moment.")
+        if len(self._active) >= self._limits.active:
+            raise RateLimited("Too many questions are being answered. Ask again in a moment.", retry_after=1.0)
+        session_id = ask.session_id or (self._new_id() if ask.keep else None)
+        session = await self._sessions.open(
+            session_id, ask.owner, must_exist=ask.must_exist, fresh=ask.fresh or ask.session_id is None
+        )
+        self._sessions.admit(session, self._concurrency)
+        if session.busy and (ask.edits or ask.regenerates):
+            raise Conflict("An answer is being written in this chat. Wait for it, or stop it.")
+        if self._concurrency == "interrupt":
+            for earlier in tuple(session.active):
+                self._stop(earlier, None)
+        return await self._begin(session, ask)
+
+    async def _begin(self, session: Session, ask: Ask) -> RunHandle:
+        run_id, answer_id = self._new_id(), self._new_id()
+        session.active[run_id] = answer_id
+        begun: BegunTurn | None = None
+        try:
+            if session.id is not None:
+                kept = await self._sessions.begin(session, self._keeper.new_turn(session.id, ask, run_id, answer_id))
+                if isinstance(kept, KnownTurn):
+                    del session.active[run_id]
+                    await self.require(kept.run_id, ask.owner)
+                    return RunHandle(kept.run_id, session.id, True, kept.message_id, kept.answer_id)
+                begun = kept
+        except BaseException:
+            session.active.pop(run_id, None)
+            raise
+        question = begun.question if begun else ask.question
+        owner = session.owner if session.id else ask.owner
+        run = self._launch(run_id, session, question, owner, begun, answer_id)
+        if begun and not ask.regenerates:
+            self._keeper.asked(run)
+        return RunHandle(run_id, session.id, False, begun.message_id if begun else None, answer_id if begun else None)
+
+    def _launch(
+        self, run_id: str, session: Session, question: str, owner: str | None, begun: BegunTurn | None, answer_id: str
+    ) -> Run:
+        self._log.open(run_id, owner)
         writer = RunWriter(run_id, self._log, self._clock, self._metrics)
-        run = self._active[run_id] = _Run(run_id, session, question, writer)
-        session.active.append(run_id)
-        first = Status("queued" if session.occupied or len(session.active) > 1 else "streaming", session.id)
-        writer.frame(first)
-        run.task = asyncio.create_task(self._work(run, queued=first.status == "queued"), name=f"run {run_id}")
+        run = self._active[run_id] = Run(run_id, session, question, writer, begun, answer_id)
+        waits = session.occupied or next(iter(session.active)) != run_id
+        writer.frame(Status("queued" if waits else "streaming", session.id))
+        run.task = asyncio.create_task(self._work(run, queued=waits), name=f"run {run_id}")
+        if self._draining:  # it began while its question was being kept
+            self._stop(run_id, ShuttingDown(RESTARTING))
         return run
 
     def _stop(self, run_id: str, reason: AskGraphError | None) -> None:
         run = self._active.get(run_id)
-        if run is None or run.task is None or run.stop_at is not None:
+        if run is None or run.task is None or run.ending or run.stop_at is not None:
             return
         run.stop_at = asyncio.get_running_loop().time()
         run.stop_reason = reason
-        if run.begun:
+        if run.working:
             run.task.cancel()
 
-    async def _work(self, run: _Run, queued: bool) -> None:
+    async def _work(self, run: Run, queued: bool) -> None:
         bind_contextvars(run_id=run.id, session_id=run.session.id)
         outcome: str | None = None
-        run.begun = True
+        run.working = True
         try:
             if run.stop_at is not None:
                 raise asyncio.CancelledError
@@ -212,66 +226,85 @@ class Runner:
                 if queued:
                     run.writer.start()
                     run.writer.frame(Status("streaming", run.session.id))
-                outcome = self._complete(run, await self._answer(run))
+                self._keeper.working(run)
+                outcome = await self._complete(run, await self._answer(run))
         except asyncio.CancelledError:
-            outcome = self._cancelled(run)
+            outcome = await self._cancelled(run)
         except AskGraphError as error:
-            outcome = self._failed(run, error)
+            outcome = await self._failed(run, error)
         except Exception as error:
             log.exception("run failed", error=type(error).__name__)
-            outcome = self._failed(run, AskGraphError("Something went wrong inside the service."))
+            outcome = await self._failed(run, AskGraphError(INTERNAL))
         finally:
             self._active.pop(run.id, None)
-            run.session.active.remove(run.id)
-            log.info("run finished", outcome=outcome, words=run.writer.words, ms=self._ms(run))
+            run.session.active.pop(run.id, None)
+            log.info("run finished", outcome=outcome, words=run.writer.words, ms=run.ms)
 
-    async def _answer(self, run: _Run) -> Outcome:
+    async def _answer(self, run: Run) -> Outcome:
+        if run.begun is not None:
+            await self._sessions.refresh(run.session, run.begun.asked_at)
         now = asyncio.get_running_loop().time()
         budget = Budget(now + self._limits.seconds, self._limits.tool_steps, self._limits.tokens)
         return await self._graph.run(
             RunContext(run.question, run.session.history(), run.session.id, run.writer, budget)
         )
 
-    def _complete(self, run: _Run, found: Outcome) -> str:
-        stage = RESPONSE_COMPLETE if found.supported else NO_RELEVANT_ANSWER
-        run.session.save(Turn(run.question, found.answer, "complete"))
-        run.writer.frame(
-            Complete(
-                answer=found.answer,
-                final_confidence=found.confidence,
-                confidence=found.confidence,
-                total_words=run.writer.words,
-                citations=found.citations,
-                grounded=found.grounded,
-                usage=found.usage,
-                finish_reason=found.finish_reason,
-                model=found.model,
-                session_id=run.session.id,
-                processing_stage=stage,
-            )
-        )
+    async def _complete(self, run: Run, found: Outcome) -> str:
         outcome = "complete" if found.supported else NO_RELEVANT_ANSWER
+        frame = Complete(
+            answer=found.answer,
+            final_confidence=found.confidence,
+            confidence=found.confidence,
+            total_words=run.writer.words,
+            citations=found.citations,
+            grounded=found.grounded,
+            usage=found.usage,
+            finish_reason=found.finish_reason,
+            model=found.model,
+            session_id=run.session.id,
+            processing_stage=RESPONSE_COMPLETE if found.supported else NO_RELEVANT_ANSWER,
+        )
         self._metrics.citations_dropped(found.rejected_markers)
-        self._metrics.run_finished(outcome, self._ms(run) / 1000, found.confidence, found.model, found.usage)
-        return outcome
+        return await self._end(run, frame, outcome, found.answer, "complete", found)
 
-    def _cancelled(self, run: _Run) -> str:
-        run.writer.flush()
+    async def _cancelled(self, run: Run) -> str:
         if run.stop_reason is not None:
-            return self._failed(run, run.stop_reason)
-        run.session.save(Turn(run.question, run.writer.text, "incomplete"))
-        run.writer.frame(Status("cancelled", run.session.id))
+            return await self._failed(run, run.stop_reason)
+        run.writer.flush()
+        frame = Status("cancelled", run.session.id)
+        outcome = await self._end(run, frame, "cancelled", run.writer.text, "incomplete")
         if run.stop_at is not None:
             self._metrics.stopped(asyncio.get_running_loop().time() - run.stop_at)
-        self._metrics.run_finished("cancelled", self._ms(run) / 1000, None, "", Usage())
-        return "cancelled"
+        return outcome
 
-    def _failed(self, run: _Run, error: AskGraphError) -> str:
+    async def _failed(self, run: Run, error: AskGraphError) -> str:
         run.writer.flush()
-        run.session.save(Turn(run.question, run.writer.text, "error"))
-        run.writer.frame(Failure.of(error, run.writer.text))
-        self._metrics.run_finished(error.kind, self._ms(run) / 1000, None, "", Usage())
-        return error.kind
+        text = run.writer.text
+        return await self._end(run, Failure.of(error, text), error.kind, text, "error")
 
-    def _ms(self, run: _Run) -> float:
-        return round((asyncio.get_running_loop().time() - run.started_at) * 1000, 1)
+    async def _end(
+        self, run: Run, frame: RunFrame, outcome: str, answer: str, status: TurnStatus, found: Outcome | None = None
+    ) -> str:
+        """Keep what came of a run, then say its last frame. What cannot be kept ends as an error."""
+        run.ending = True
+        run.writer.flush()
+        run.session.save(Turn(run.question, answer, status))
+        try:
+            await self._keeper.keep(run, frame, outcome, answer, status, found)
+        except StorageUnavailable as error:
+            outcome, frame = error.kind, Failure.of(error, answer)
+        except Exception as error:
+            if found is not None:
+                raise  # it ends as a failure then, without what could not be kept
+            log.exception("a run could not be kept", error=type(error).__name__)
+            outcome, frame = "internal_error", Failure.of(AskGraphError(INTERNAL), answer)
+        run.writer.frame(frame)
+        self._keeper.answered(run, answer, status)
+        usage, confidence, model = (found.usage, found.confidence, found.model) if found else (Usage(), None, "")
+        self._metrics.run_finished(outcome, run.ms / 1000, confidence, model, usage)
+        return outcome
+
+
+def _seen(handle: RunHandle, ask: Ask) -> SeenRequest:
+    now = asyncio.get_running_loop().time()
+    return SeenRequest(handle.id, handle.session_id, ask.digest, now, handle.user_message_id, handle.answer_id)

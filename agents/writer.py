@@ -26,11 +26,12 @@ class RunWriter:
     """
 
     __slots__ = ("_clock", "_encoder", "_grouper", "_last_word_at", "_log", "_loop", "_open", "_parts", "_seq",
-                 "_started", "_times", "_words", "ended", "run_id")  # fmt: skip
+                 "_started", "_times", "_words", "ended", "first_token", "run_id")  # fmt: skip
 
     def __init__(self, run_id: str, log: EventLog, clock: Clock, times: TokenTimes) -> None:
         self.run_id = run_id
         self.ended = False
+        self.first_token: float | None = None  # seconds from the start to the first word
         self._log = log
         self._clock = clock
         self._times = times
@@ -47,6 +48,11 @@ class RunWriter:
     @property
     def text(self) -> str:
         return "".join(self._parts)
+
+    @property
+    def seq(self) -> int:
+        """The number of the newest frame."""
+        return self._seq
 
     @property
     def words(self) -> int:
@@ -88,7 +94,8 @@ class RunWriter:
     def _word(self, content: str) -> None:
         now = self._loop.time()
         if self._last_word_at is None:
-            self._times.first_token(now - self._started)
+            self.first_token = now - self._started
+            self._times.first_token(self.first_token)
         else:
             self._times.next_token(now - self._last_word_at)
         self._last_word_at = now
@@ -106,7 +113,11 @@ class RunWriter:
 
 
 def valid_text(text: str) -> str:
-    """`text`, with a mark in place of each lone surrogate: JSON over UTF-8 cannot say those."""
+    """`text`, with a mark in place of each lone surrogate, which JSON over UTF-8 cannot say, and of each NUL, which
+    PostgreSQL cannot keep.
+    """
+    if "\0" in text:
+        text = text.replace("\0", "\ufffd")
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -12,26 +12,35 @@ from agents.questions import clean_question, clean_request_id
 from agents.runner import Ask
 from backend.container import Container
 from backend.schemas import frames
+from backend.socket_auth import turn_away
 from backend.streaming import gap_frames
 from infrastructure.errors import AskGraphError, InvalidInput, NotFound, RateLimited, Unauthorized
 from infrastructure.event_log.entry import Batch, Entry
 from infrastructure.websocket_manager import POLICY, RESTARTING, Connection, ConnectionClosed
+from middleware.authentication import SIGN_IN, STORAGE_ERRORS, identify, no_storage
+from middleware.rate_limit import counted_as
+from services.principals import Principal
 from services.sessions import parse_session_id
 
 log = structlog.get_logger()
 MAX_BAD_FRAMES = 10
 MAX_FOLLOWED = 32  # runs that one connection may read at once
 MAX_SEQ = 2**53
+BEFORE_SIGN_IN = frozenset({"auth", "ping", "heartbeat_response"})  # frames that a stranger may send where none may ask
 
 
 class AskSocket:
     """The conversation with one client. It reads runs from the event log and owns none of them."""
 
-    def __init__(self, connection: Connection, parts: Container, caller: str, session_id: str) -> None:
+    def __init__(
+        self, connection: Connection, parts: Container, address: str, principal: Principal, session_id: str
+    ) -> None:
         self._connection = connection
         self._parts = parts
-        self._caller = caller
+        self._address = address
+        self._principal = principal
         self._session_id = session_id
+        self._session_unused = True
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._following: dict[str, asyncio.Task[None]] = {}
@@ -53,6 +62,8 @@ class AskSocket:
         try:
             frame = _parse(text)
             kind = frame.get("type")
+            if self._principal.anonymous and self._parts.settings.auth_required and kind not in BEFORE_SIGN_IN:
+                raise Unauthorized(SIGN_IN)
             handler = self._handlers.get(kind) if isinstance(kind, str) else None
             if handler is None:
                 raise InvalidInput("Unknown frame type.")
@@ -60,6 +71,9 @@ class AskSocket:
             await handler(frame)
         except AskGraphError as error:
             await self._refuse(error)
+        except STORAGE_ERRORS as error:
+            log.warning("database does not answer", error=type(error).__name__)
+            await self._refuse(no_storage())
         else:
             self._bad_frames = 0
 
@@ -84,10 +98,16 @@ class AskSocket:
         question = clean_question(fields.get("question"), self._parts.settings.question_max_chars)
         session_id = parse_session_id(fields.get("session_id")) or self._session_id
         request_id = clean_request_id(fields.get("request_id"))
-        self._parts.limit.require(self._caller)
+        caller = counted_as(self._principal, self._address)
+        self._parts.limit.require(caller)
         self._make_room()
         self._parts.metrics.queries.inc()
-        run = await self._parts.runner.start(Ask(question, self._caller, session_id, True, request_id))
+        fresh = self._session_unused and fields.get("session_id") is None
+        if session_id == self._session_id:
+            self._session_unused = False
+        owner = self._principal.user_id
+        ask = Ask(question, caller, session_id, True, request_id, owner=owner, fresh=fresh)
+        run = await self._parts.runner.start(ask)
         if run.id not in self._following:
             self._follow(run.id, 0)
 
@@ -97,7 +117,7 @@ class AskSocket:
             raise InvalidInput("run_id is missing.")
         if type(after) is not int or not 0 <= after <= MAX_SEQ:
             raise InvalidInput("after must be a whole number from 0.")
-        self._parts.event_log.require(run_id)
+        await self._parts.runner.require(run_id, self._principal.user_id)
         self._parts.metrics.replays.inc()
         if (earlier := self._following.pop(run_id, None)) is not None:
             earlier.cancel()
@@ -112,7 +132,7 @@ class AskSocket:
             raise NotFound("There is no run to cancel.")
         if not isinstance(run_id, str):
             raise InvalidInput("run_id must be text.")
-        self._parts.event_log.require(run_id)
+        await self._parts.runner.require(run_id, self._principal.user_id)
         await self._parts.runner.cancel(run_id)
 
     async def _pause(self, _: Mapping[str, Any]) -> None:
@@ -125,9 +145,32 @@ class AskSocket:
             await self._connection.send((frames.status("ready"),))
 
     async def _auth(self, frame: Mapping[str, Any]) -> None:
-        if not isinstance(frame.get("token"), str):
+        token = frame.get("token")
+        if not isinstance(token, str):
             raise InvalidInput("token is missing.")
-        raise Unauthorized("This token is not valid.")
+        try:
+            principal = await identify(self._parts.accounts, (token,))
+        except Unauthorized as error:
+            self._parts.metrics.error(error.kind)
+            self._parts.limit.hit(self._address)
+            return turn_away(self._connection, error)
+        self._connection.admit(principal.credential, principal.expires_at)
+        await self._become(principal)
+        await self._connection.send((frames.authenticated(principal),))
+
+    async def _become(self, principal: Principal) -> None:
+        """Go on for `principal`. What is somebody else's is left behind: the session, and the runs being read."""
+        before, self._principal = self._principal, principal
+        if principal.user_id == before.user_id:
+            return
+        if not before.anonymous and not self._session_unused:
+            self._session_id, self._session_unused = self._parts.new_id(), True
+        for run_id in tuple(self._following):
+            try:
+                await self._parts.runner.require(run_id, principal.user_id)
+            except (AskGraphError, *STORAGE_ERRORS):
+                if (task := self._following.pop(run_id, None)) is not None:
+                    task.cancel()
 
     async def _ping(self, _: Mapping[str, Any]) -> None:
         await self._connection.send((frames.pong(),))

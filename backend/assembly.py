@@ -50,7 +50,7 @@ class Models:
 
 async def open_knowledge(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> Knowledge:
     """The database (brought up to date), the cache, the search index and what keeps them in step; not yet loaded."""
-    engine = open_engine(settings.database_url)
+    engine = open_engine(settings.database_url, pool_size=settings.database_pool_size)
     database = Database(engine)
     stack.push_async_callback(database.close)
     if not await is_current(engine):

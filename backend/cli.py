@@ -1,4 +1,4 @@
-"""The command line: `askgraph serve`, `askgraph ask "…"`, `askgraph migrate`."""
+"""The command line: `askgraph serve`, `askgraph ask "…"`, `askgraph migrate`, `askgraph create-admin`."""
 
 import asyncio
 import sys
@@ -54,6 +54,27 @@ def migrate() -> None:
     from infrastructure.database.migrate import upgrade
 
     asyncio.run(upgrade(_settings().database_url))
+
+
+@app.command()
+def create_admin(
+    username: Annotated[str, typer.Option(help="3 to 50 letters, digits, dots, underscores, hyphens.")],
+    email: Annotated[str, typer.Option(help="The admin's address.")],
+    password_stdin: Annotated[bool, typer.Option(help="Read the password from a line of standard input.")] = False,
+) -> None:
+    """Make an admin. The password is asked for, twice, unless it comes on standard input."""
+    from backend.create_admin import create_admin, password_from
+
+    settings = _settings()
+    if password_stdin:
+        try:
+            password = password_from(sys.stdin.buffer.readline(4096))
+        except ValueError:
+            print("askgraph: the password is not UTF-8", file=sys.stderr)
+            raise typer.Exit(1) from None
+    else:
+        password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    raise typer.Exit(asyncio.run(create_admin(settings, username, email, password)))
 
 
 def _settings() -> Settings:

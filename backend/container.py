@@ -5,42 +5,50 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 
 import structlog
-import uuid_utils
 from prometheus_client import Counter
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from agents.generation import Generation
 from agents.graph import AnswerGraph, GraphSettings
+from agents.keeping import Keeper
 from agents.ports import Model
 from agents.runner import RunLimits, Runner
+from agents.titles import Titles
 from agents.toolbox import Toolbox
 from agents.tools.list_knowledge_files import list_knowledge_files
 from agents.tools.read_knowledge_file import read_knowledge_file
 from agents.tools.search_knowledge_base import search_knowledge_base
 from backend.assembly import Knowledge, Models, open_knowledge, open_models
+from backend.background import background_work, end_what_was_left
+from backend.secret_key import load_secret_key
 from backend.settings import Settings
+from infrastructure.chat_feed.memory import MemoryChatFeed
 from infrastructure.database.engine import Database
+from infrastructure.database.models import new_id
 from infrastructure.event_log.memory import MemoryEventLog
 from infrastructure.monitoring import Metrics
 from infrastructure.websocket_manager import WebSocketManager
 from middleware.rate_limit import CallerLimit
+from services.accounts import Accounts
 from services.cache import CacheManager
+from services.chats import Chats
+from services.conversations import Conversations
 from services.knowledge.confidence import ANSWER_THRESHOLD
 from services.knowledge.grounding import Grounder
 from services.knowledge.index import Indexer
 from services.knowledge.library import Library
 from services.knowledge.search import SearchIndex
+from services.passwords import Passwords
 from services.sessions import SessionManager
+from services.tokens import TokenSigner
 
 log = structlog.get_logger()
-SWEEP_SECONDS = 30.0
-LAG_SECONDS = 0.5
-RELOAD_SECONDS = 5.0
 READERS_GRACE_SECONDS = 5.0  # for readers that are behind when the last run has ended
 
 
@@ -59,6 +67,10 @@ class Container:
     indexer: Indexer
     model: Model
     event_log: MemoryEventLog
+    accounts: Accounts
+    feed: MemoryChatFeed
+    conversations: Conversations
+    chats: Chats
     sessions: SessionManager
     runner: Runner
     websockets: WebSocketManager
@@ -75,6 +87,7 @@ class Container:
         """Take no more questions, let runs end and their readers read, then close every socket with 1012."""
         self.websockets.drain()
         await self.runner.drain(self.settings.shutdown_grace_seconds)
+        self.feed.close()
         await self.websockets.emptied(READERS_GRACE_SECONDS)
         self.websockets.close_all()
 
@@ -110,7 +123,9 @@ async def open_container(
         knowledge = await open_knowledge(settings, metrics, stack)
         container = assemble(settings, metrics, limit, knowledge, stack)
         if watching:
-            for work in (follow_folder(knowledge.indexer), sweep(container), measure_lag(metrics)):
+            await end_what_was_left(container)
+            container.accounts.listen(container.websockets.revoke)
+            for work in background_work(container):
                 task = asyncio.create_task(work)
                 stack.push_async_callback(_end, task)
         else:
@@ -124,7 +139,13 @@ def assemble(
     """Everything above the knowledge."""
     models = open_models(settings, knowledge.search, stack)
     event_log = MemoryEventLog(max_run_bytes=settings.run_log_max_bytes, ttl_seconds=settings.run_log_seconds)
+    feed = MemoryChatFeed()
+    conversations = Conversations(knowledge.database, clock=utc_now)
+    stack.push_async_callback(conversations.aclose)
+    titles = Titles(models.model, conversations, feed, metrics.provider_called)
+    stack.push_async_callback(titles.aclose)
     sessions = SessionManager(
+        conversations,
         max_turns=settings.max_session_history,
         max_sessions=settings.max_sessions,
         ttl_seconds=settings.session_ttl_days * 86_400,
@@ -133,6 +154,7 @@ def assemble(
         _graph(settings, knowledge, models, metrics),
         event_log,
         sessions,
+        Keeper(conversations, feed, new_id=new_id, clock=time.time, worker=new_id(), on_first_exchange=titles.consider),
         metrics,
         limits=RunLimits(
             settings.run_max_seconds, settings.run_max_tokens, settings.max_tool_iterations, settings.max_active_runs
@@ -141,6 +163,13 @@ def assemble(
         new_id=new_id,
         clock=time.time,
     )
+    tokens = TokenSigner(
+        load_secret_key(settings), settings.jwt_algorithm, settings.jwt_access_token_expire_minutes, clock=utc_now
+    )
+    accounts = Accounts(
+        knowledge.database, Passwords(), tokens, clock=utc_now, refresh_days=settings.jwt_refresh_token_expire_days
+    )
+    stack.push_async_callback(accounts.close)
     websockets = WebSocketManager(
         metrics,
         max_per_address=settings.ws_max_connections_per_address,
@@ -159,6 +188,10 @@ def assemble(
         indexer=knowledge.indexer,
         model=models.model,
         event_log=event_log,
+        accounts=accounts,
+        conversations=conversations,
+        feed=feed,
+        chats=Chats(knowledge.database, clock=utc_now, publish=feed.publish),
         sessions=sessions,
         runner=runner,
         websockets=websockets,
@@ -197,39 +230,8 @@ def _graph(settings: Settings, knowledge: Knowledge, models: Models, metrics: Me
     )
 
 
-def new_id() -> str:
-    """UUID version 7: unguessable, and in the order of making."""
-    return str(uuid_utils.uuid7())
-
-
-async def follow_folder(indexer: Indexer) -> None:
-    """Take in the knowledge folder, then follow its changes. Until the first look succeeds, readiness says so."""
-    while not indexer.loaded:
-        try:
-            report = await indexer.start()
-        except Exception as error:
-            log.exception("knowledge cannot be loaded", error=type(error).__name__)
-            await asyncio.sleep(RELOAD_SECONDS)
-        else:
-            log.info("ready", unchanged=report.unchanged, seconds=round(report.seconds, 3))
-    await indexer.watch()
-
-
-async def sweep(container: Container) -> None:
-    """Let go, now and then, of what nobody uses any more."""
-    while True:
-        await asyncio.sleep(SWEEP_SECONDS)
-        container.event_log.expire()
-        container.sessions.expire()
-
-
-async def measure_lag(metrics: Metrics) -> None:
-    """Say how late timers run: what everything on this loop waits for."""
-    loop = asyncio.get_running_loop()
-    while True:
-        due = loop.time() + LAG_SECONDS
-        await asyncio.sleep(LAG_SECONDS)
-        metrics.loop_lag.observe(max(0.0, loop.time() - due))
+def utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 async def _end(task: asyncio.Task[None]) -> None:

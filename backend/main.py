@@ -9,12 +9,26 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from backend.container import open_container, service_version
-from backend.routers import ask, health, operations, pages, ws
+from backend.routers import (
+    ask,
+    auth,
+    chat,
+    chat_events,
+    chats,
+    conversations,
+    health,
+    messages,
+    operations,
+    pages,
+    sessions,
+    ws,
+)
 from backend.settings import Settings
 from infrastructure.error_handlers import install_error_handlers
 from infrastructure.logging import configure_logging
 from infrastructure.monitoring import Metrics
 from middleware.access_log import AccessLog
+from middleware.authentication import Admission, Authentication
 from middleware.body_limit import BodyLimit
 from middleware.caller import Caller
 from middleware.catch_all import CatchAll
@@ -35,6 +49,9 @@ COLLECTOR_THRESHOLDS = (2_000, 200, 100)
 objects (60 ms) and not in 7,000, as by Python's own (700, 10, 10): with 200 paced streams those passes made tokens up
 to 110 ms late.
 """
+ROUTERS = (
+    ask, ws, auth, chats, messages, chat_events, sessions, conversations, chat, health, operations, pages,
+)  # fmt: skip
 RATE_HEADERS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After")
 EXPOSED_HEADERS = ("X-Request-ID", "X-Session-ID", "X-Run-ID", *RATE_HEADERS)
 
@@ -68,8 +85,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         middleware=_middleware(settings, metrics, limit),
     )
     install_error_handlers(app, metrics.error)
-    for router in (ask.router, ws.router, health.router, operations.router, pages.router):
-        app.include_router(router)
+    for room in ROUTERS:
+        app.include_router(room.router)
     app.router.routes.extend([*ws.websocket_routes, *pages.static_mounts()])
     return app
 
@@ -89,7 +106,9 @@ def _middleware(settings: Settings, metrics: Metrics, limit: CallerLimit) -> lis
             allow_headers=["*"],
             expose_headers=list(EXPOSED_HEADERS),
         ),
+        Middleware(Authentication, accounts=lambda scope: scope["app"].state.container.accounts),
         Middleware(RateLimit, limit=limit, on_error=metrics.error),
+        Middleware(Admission, required=settings.auth_required, on_error=metrics.error),
         Middleware(BodyLimit, limit=settings.max_body_bytes, on_error=metrics.error),
         Middleware(CatchAll, on_error=metrics.error),
     ]

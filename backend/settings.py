@@ -108,6 +108,17 @@ class AgentSettings(BaseSettings):
     max_sessions: int = Field(10_000, ge=1)
     session_concurrency: Literal["queue", "reject", "interrupt"] = "queue"
     session_ttl_days: float = Field(30.0, gt=0)
+    cleanup_interval_seconds: float = Field(600.0, gt=0)
+
+
+class AccountSettings(BaseSettings):
+    """Who must sign in, and for how long that is good."""
+
+    auth_required: bool = False
+    secret_key: SecretStr | None = Field(None, validation_alias=_also("SECRET_KEY", "JWT_SECRET_KEY"))
+    jwt_algorithm: Literal["HS256", "HS384", "HS512"] = "HS256"
+    jwt_access_token_expire_minutes: float = Field(30.0, gt=0, le=525_600)
+    jwt_refresh_token_expire_days: float = Field(30.0, gt=0, le=3650)
 
 
 class EdgeSettings(BaseSettings):
@@ -122,7 +133,6 @@ class EdgeSettings(BaseSettings):
     allowed_origins: Csv = LOCAL_ORIGINS
     trusted_proxies: Csv = ()
     operations_token: SecretStr | None = None
-    secret_key: SecretStr | None = Field(None, validation_alias=_also("SECRET_KEY", "JWT_SECRET_KEY"))
     max_body_bytes: int = Field(1024 * 1024, ge=1024)
     rate_limit_requests_per_minute: int = Field(200, ge=1)
     rate_limit_window_seconds: int = Field(60, ge=1)
@@ -158,7 +168,7 @@ class EdgeSettings(BaseSettings):
         return value
 
 
-class Settings(ModelSettings, KnowledgeSettings, AgentSettings, EdgeSettings):
+class Settings(ModelSettings, KnowledgeSettings, AgentSettings, AccountSettings, EdgeSettings):
     model_config = SettingsConfigDict(
         env_file=".env",
         env_file_encoding="utf-8",
@@ -173,6 +183,7 @@ class Settings(ModelSettings, KnowledgeSettings, AgentSettings, EdgeSettings):
 
     data_dir: Path = Path("data")
     database_url_setting: str | None = Field(None, validation_alias=_also("DATABASE_URL", "ALEMBIC_DATABASE_URL"))
+    database_pool_size: int | None = Field(None, ge=1, le=1000)
 
     @field_validator("database_url_setting")
     @classmethod

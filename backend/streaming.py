@@ -1,7 +1,7 @@
-"""A run's frames as server-sent events: a reader of the event log, like the sockets."""
+"""Responses that are written bit by bit, and a run's frames as server-sent events."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 
 import orjson
@@ -10,80 +10,93 @@ from starlette.types import Receive, Scope, Send
 
 from agents.ports import EventLog
 from backend.http_protocol import ABORT
+from infrastructure.errors import AskGraphError
 from infrastructure.event_log.entry import Batch, Gap
-from infrastructure.websocket_manager import portions
+from infrastructure.websocket_manager import PORTION_BYTES, portions
 
 COMMENT = b": alive\n\n"
-HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", "x-accel-buffering": "no"}
+EVENTS = "text/event-stream; charset=utf-8"
+HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
 
-class RunStream(Response):
-    """An ASGI response that sends the frames of a run after `after`, then live ones, until its terminal frame.
+class Stream(Response):
+    """An ASGI response whose body `write` puts out, piece by piece.
 
-    Each event is `id: <run_id>:<seq>` and `data: <frame>`. After `silence` seconds without one a comment is sent. A
-    client that leaves, or does not read for `send_timeout` seconds (of which `on_slow` is told), ends the stream and
-    not the run.
+    The head leaves with `begin` or the first piece: until then an error of ours becomes its own status, after it the
+    connection ends without the body's end. A client that leaves, or does not read for `send_timeout` seconds (of which
+    `on_slow` is told), ends the stream. After `silence` seconds without a piece, `sign_of_life` is sent.
     """
 
+    content_type = EVENTS
+
     def __init__(
-        self, log: EventLog, run_id: str, after: int = 0, *, silence: float, send_timeout: float,
-        on_slow: Callable[[], None], headers: Mapping[str, str] | None = None,
+        self, *, silence: float, send_timeout: float, on_slow: Callable[[], None],
+        headers: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
         self.status_code, self.background = 200, None  # what FastAPI looks at; the base's own set-up is for a body
-        self._log = log
-        self._run_id = run_id.encode()
-        self._name = run_id
-        self._after = after
+        fields = {"content-type": self.content_type, **HEADERS, **(headers or {})}
+        self.raw_headers = [(name.lower().encode(), value.encode()) for name, value in fields.items()]
         self._silence = silence
         self._send_timeout = send_timeout
         self._on_slow = on_slow
-        self.raw_headers = [(k.lower().encode(), v.encode()) for k, v in {**HEADERS, **(headers or {})}.items()]
+        self._begun = False
         self._sent_at = 0.0
         self._sending_since: float | None = None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        self._sent_at = asyncio.get_running_loop().time()
-        frames = asyncio.create_task(self._send_frames(send))
-        gone = asyncio.create_task(_until_disconnected(receive))
-        slow = asyncio.create_task(self._watch(send))
-        try:
-            await asyncio.wait((frames, gone, slow), return_when=asyncio.FIRST_COMPLETED)
-            if slow.done() and not frames.done():
-                self._on_slow()
-                if abort := scope.get("extensions", {}).get(ABORT):
-                    abort()
-                    await gone
-        finally:
-            for task in (frames, gone, slow):
-                task.cancel()
-            await asyncio.gather(frames, gone, slow, return_exceptions=True)
-        if not frames.cancelled() and (error := frames.exception()) is not None:
-            raise error
+    async def write(self) -> None:
+        """Put out the whole body."""
+        raise NotImplementedError
 
-    async def _send_frames(self, send: Send) -> None:
-        async with aclosing(self._log.read(self._name, self._after)) as batches:
-            async for batch in batches:
-                for events in portions(self._encode(batch)):
-                    await self._send(send, b"".join(events), more=True)
-        await self._send(send, b"", more=False)
+    def sign_of_life(self) -> bytes:
+        return COMMENT
 
-    async def _send(self, send: Send, body: bytes, *, more: bool) -> None:
+    async def begin(self) -> None:
+        """Send the head, if it has not left yet."""
+        if not self._begun:
+            self._begun = True
+            await self._out({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+
+    async def put(self, body: bytes, *, more: bool = True) -> None:
+        """Send a piece; waits for a client that reads slowly."""
+        if not self._begun:
+            await self.begin()
         loop = asyncio.get_running_loop()
         self._sending_since = loop.time()
-        await send({"type": "http.response.body", "body": body, "more_body": more})
+        await self._out({"type": "http.response.body", "body": body, "more_body": more})
         self._sending_since, self._sent_at = None, loop.time()
 
-    def _encode(self, batch: Batch) -> list[bytes]:
-        events = [b"id: %b:%d\ndata: %b\n\n" % (self._run_id, entry.seq, entry.data) for entry in batch.entries]
-        if batch.gap is not None:
-            events[:0] = [b"data: %b\n\n" % frame for frame in gap_frames(self._name, batch.gap)]
-        return events
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._out = send
+        self._sent_at = asyncio.get_running_loop().time()
+        writing = asyncio.create_task(self._write())
+        gone = asyncio.create_task(_until_disconnected(receive))
+        slow = asyncio.create_task(self._watch())
+        try:
+            await asyncio.wait((writing, gone, slow), return_when=asyncio.FIRST_COMPLETED)
+            error = writing.exception() if writing.done() else None
+            too_slow = slow.done() and not writing.done()
+            if too_slow:
+                self._on_slow()
+            abort = scope.get("extensions", {}).get(ABORT)
+            if abort and (too_slow or (self._begun and isinstance(error, AskGraphError))):
+                abort()
+                await gone
+                error = None
+        finally:
+            for task in (writing, gone, slow):
+                task.cancel()
+            await asyncio.gather(writing, gone, slow, return_exceptions=True)
+        if error is not None:
+            raise error
 
-    async def _watch(self, send: Send) -> None:
+    async def _write(self) -> None:
+        await self.write()
+        await self.put(b"", more=False)
+
+    async def _watch(self) -> None:
         """Say something when all is silent; return when the client does not read."""
         loop = asyncio.get_running_loop()
-        pause = min(self._silence, self._send_timeout)
+        pause = longest = min(self._silence, self._send_timeout)
         while True:
             await asyncio.sleep(pause)
             now = loop.time()
@@ -93,10 +106,59 @@ class RunStream(Response):
                 pause = self._sending_since + self._send_timeout - now
             elif now - self._sent_at >= self._silence:
                 self._sent_at = now
-                await send({"type": "http.response.body", "body": COMMENT, "more_body": True})
-                pause = self._silence
+                await self.begin()
+                await self._out({"type": "http.response.body", "body": self.sign_of_life(), "more_body": True})
+                pause = longest
             else:
-                pause = self._sent_at + self._silence - now
+                pause = min(longest, self._sent_at + self._silence - now)
+
+
+class RunStream(Stream):
+    """The frames of a run after `after`, then live ones, until its terminal frame.
+
+    Each event is `id: <run_id>:<seq>` and `data: <frame>`. Whoever leaves ends the stream and not the run.
+    """
+
+    def __init__(
+        self, log: EventLog, run_id: str, after: int = 0, *, silence: float, send_timeout: float,
+        on_slow: Callable[[], None], headers: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(silence=silence, send_timeout=send_timeout, on_slow=on_slow, headers=headers)
+        self._log = log
+        self._run_id = run_id.encode()
+        self._name = run_id
+        self._after = after
+
+    async def write(self) -> None:
+        await self.begin()
+        async with aclosing(self._log.read(self._name, self._after)) as batches:
+            async for batch in batches:
+                for events in portions(self._encode(batch)):
+                    await self.put(b"".join(events))
+
+    def _encode(self, batch: Batch) -> list[bytes]:
+        events = [b"id: %b:%d\ndata: %b\n\n" % (self._run_id, entry.seq, entry.data) for entry in batch.entries]
+        if batch.gap is not None:
+            events[:0] = [b"data: %b\n\n" % frame for frame in gap_frames(self._name, batch.gap)]
+        return events
+
+
+async def answer_text(log: EventLog, run_id: str, after: int = 0, had: int = 0) -> AsyncGenerator[str, None]:
+    """What a run says behind its frame `after`, until its end, for a reader that has `had` characters of the answer.
+
+    What is no longer held frame by frame comes all the same, in one.
+
+    Raises:
+        NotFound: no such run, or it left.
+    """
+    async with aclosing(log.read(run_id, after)) as batches:
+        async for batch in batches:
+            text = "".join(entry.text for entry in batch.entries)
+            if batch.gap is not None:
+                text = batch.gap.answer[had:] + text
+            had += len(text)
+            for start in range(0, len(text), PORTION_BYTES):
+                yield text[start : start + PORTION_BYTES]
 
 
 def gap_frames(run_id: str, gap: Gap) -> tuple[bytes, bytes]:

@@ -5,14 +5,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
+import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from infrastructure.errors import AskGraphError
+from infrastructure.database.engine import is_unavailable
+from infrastructure.errors import AskGraphError, StorageUnavailable
 
+log = structlog.get_logger()
 STATUS_OF_KIND = {
     "bad_request": 400,
     "unauthorized": 401,
@@ -87,7 +91,14 @@ def install_error_handlers(app: FastAPI, on_error: OnError) -> None:
             request_id_of(request.scope), kind, str(error.detail), status=error.status_code, headers=error.headers
         )
 
+    async def storage(request: Request, error: Exception) -> Response:
+        if not is_unavailable(error):
+            raise error  # a fault of ours: CatchAll logs it and answers 500
+        log.warning("database does not answer", error=type(error).__name__)
+        return await known(request, StorageUnavailable("The database does not answer. Try again.", retry_after=1.0))
+
     app.add_exception_handler(AskGraphError, known)
+    app.add_exception_handler(SQLAlchemyError, storage)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
 

@@ -1,8 +1,11 @@
-"""The WebSocket manager: which connections there are, how many an address may have, who is alive, who reads."""
+"""The WebSocket manager: which connections there are, how many an address may have, who is alive, who reads, and
+whose credential has ended.
+"""
 
 import asyncio
+import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Protocol
 from uuid import uuid4
@@ -16,8 +19,9 @@ MISSED_BEATS = 3
 PORTION_BYTES = 64 * 1024  # what one write holds at least, if there is so much: a reader may be slow, but must read
 ABORT_AFTER_SECONDS = 2.0  # how long a close frame may take to leave before the connection is aborted
 
-UNSUPPORTED, POLICY, RESTARTING = 1003, 1008, 1012
-SLOW_READER = 4408
+UNSUPPORTED, POLICY, INTERNAL, RESTARTING = 1003, 1008, 1011, 1012
+UNAUTHORIZED, SLOW_READER = 4401, 4408
+AT_MOST_SECONDS = 3600.0  # a timer's longest wait: clocks are set right now and then
 
 
 class Peer(Protocol):
@@ -47,13 +51,20 @@ class ConnectionClosed(Exception):
 class Connection:
     """One accepted WebSocket. Sends are whole messages; `send` waits for a peer that reads, but not for ever."""
 
-    def __init__(self, peer: Peer, address: str, heartbeat: bytes, interval: float, send_timeout: float) -> None:
+    def __init__(
+        self, peer: Peer, address: str, heartbeat: bytes, interval: float, send_timeout: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:  # fmt: skip
         self.id = str(uuid4())
         self.address = address
         self.peer = peer
         self.closing = False
         self.busy = False  # a run is being followed
         self.too_slow = False
+        self.credential: str | None = None  # the name of what was shown to be let in
+        self._ends_at: float | None = None  # when that is no longer good, by the clock
+        self._end_timer: asyncio.TimerHandle | None = None
+        self._clock = clock
         self._heartbeat = heartbeat
         self._interval = interval
         self._send_timeout = send_timeout
@@ -88,7 +99,30 @@ class Connection:
         if self._watch is None:
             self._watch = self._loop.call_later(self._send_timeout, self._look)
 
+    def admit(self, credential: str | None, until: float | None) -> None:
+        """Let it stay for what was shown, or without, in place of what was before.
+
+        Args:
+            until: Unix seconds. When they are over the connection is closed with 4401; None: there is no end.
+        """
+        self.credential = credential
+        self._ends_at = until
+        self._watch_end()
+
+    def _watch_end(self) -> None:
+        if self._end_timer is not None:
+            self._end_timer.cancel()
+            self._end_timer = None
+        if self._ends_at is None or self.closing:
+            return
+        left = self._ends_at - self._clock()
+        if left > 0:
+            self._end_timer = self._loop.call_later(min(left, AT_MOST_SECONDS), self._watch_end)
+        else:
+            self.close(UNAUTHORIZED, "authentication needed or expired")
+
     def close(self, code: int, reason: str = "") -> None:
+        """Close it; from here on nothing more is sent."""
         if not self.closing:
             self._end()
             self.peer.close(code, reason, ABORT_AFTER_SECONDS)
@@ -100,8 +134,9 @@ class Connection:
     def _end(self) -> None:
         self.closing = True
         self._timer.cancel()
-        if self._watch is not None:
-            self._watch.cancel()
+        for timer in (self._watch, self._end_timer):
+            if timer is not None:
+                timer.cancel()
 
     async def _until_writable(self) -> None:
         try:
@@ -184,6 +219,16 @@ class WebSocketManager:
         self._metrics.ws_active.set(len(self._connections))
         if self._draining and not self._connections:
             self._emptied.set()
+
+    def credentials(self) -> set[str]:
+        """The names of what was shown by those who are connected."""
+        return {connection.credential for connection in self._connections.values() if connection.credential}
+
+    def revoke(self, credential: str) -> None:
+        """That credential has ended: whoever came in with it is let go with 4401, at once."""
+        for connection in tuple(self._connections.values()):
+            if connection.credential == credential:
+                connection.close(UNAUTHORIZED, "authentication has ended")
 
     def drain(self) -> None:
         """The process is about to end: idle connections close with 1012 now, busy ones when their run has ended."""

@@ -1,4 +1,5 @@
-"""So many requests a minute for each caller, said in headers; over it 429 with Retry-After.
+"""So many requests a minute for each caller (a signed-in user, else an address), said in headers; over it 429 with
+Retry-After.
 
 The counting is slowapi's: its `Limiter` holds the storage and the strategy. Questions over a WebSocket hit the same
 counter through `CallerLimit`. A sliding window counter keeps two numbers a caller, however many requests come.
@@ -17,8 +18,14 @@ from infrastructure.error_handlers import retry_after_header
 from infrastructure.errors import RateLimited
 from infrastructure.rate_storage import SCHEME
 from middleware.refusal import refuse
+from services.principals import ANONYMOUS, Principal
 
 EXEMPT = ("/health", "/metrics", "/static/")
+
+
+def counted_as(principal: Principal, address: str) -> str:
+    """The name of the caller's counter."""
+    return address if principal.anonymous else f"user:{principal.user_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +90,8 @@ class RateLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"].startswith(EXEMPT):
             return await self.app(scope, receive, send)
-        allowance = self._limit.hit(scope["state"]["caller"])
+        state = scope["state"]
+        allowance = self._limit.hit(counted_as(state.get("principal", ANONYMOUS), state["caller"]))
         headers = allowance.headers()
         if not allowance.allowed:
             self._on_error("rate_limited")

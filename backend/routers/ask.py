@@ -9,11 +9,12 @@ from starlette.responses import Response
 from agents.questions import clean_question, clean_request_id
 from agents.runner import Ask, RunHandle
 from backend.container import Container
-from backend.dependencies import CallerAddress, IdempotencyKey, Parts
+from backend.dependencies import CallerAddress, IdempotencyKey, Parts, Who
 from backend.routers.strict_json import StrictJsonRoute
 from backend.schemas.ask import AskRequest, AskResponse, error_responses
 from backend.streaming import RunStream
 from infrastructure.errors import AskGraphError, InvalidInput
+from services.principals import Principal
 
 router = APIRouter(tags=["ask"], route_class=StrictJsonRoute, responses=error_responses(409, 422, 429, 502, 503))
 STREAM: dict[int | str, dict[str, Any]] = {
@@ -25,65 +26,72 @@ STREAM: dict[int | str, dict[str, Any]] = {
 
 
 @router.post("/ask")
-async def ask(body: AskRequest, parts: Parts, caller: CallerAddress, key: IdempotencyKey = None) -> AskResponse:
+async def ask(
+    body: AskRequest, parts: Parts, caller: CallerAddress, who: Who, key: IdempotencyKey = None
+) -> AskResponse:
     """Ask, and get the whole answer. Nothing is remembered unless a `session_id` is sent."""
-    return await answer(parts, await start(parts, body, caller, key, keep=False))
+    return await answer(parts, await start(parts, body, caller, who, key, keep=False))
 
 
 @router.post("/v2/ask")
 async def ask_in_session(
-    body: AskRequest, parts: Parts, caller: CallerAddress, key: IdempotencyKey = None
+    body: AskRequest, parts: Parts, caller: CallerAddress, who: Who, key: IdempotencyKey = None
 ) -> AskResponse:
     """Ask within a session, which remembers the conversation; one is made if none is sent."""
-    return await answer(parts, await start(parts, body, caller, key, keep=True))
+    return await answer(parts, await start(parts, body, caller, who, key, keep=True))
 
 
 @router.post("/ask-stream", response_class=Response, responses=STREAM)
-async def ask_stream(body: AskRequest, parts: Parts, caller: CallerAddress, key: IdempotencyKey = None) -> Any:
+async def ask_stream(
+    body: AskRequest, parts: Parts, caller: CallerAddress, who: Who, key: IdempotencyKey = None
+) -> Any:
     """Ask, and read the answer as it is written."""
-    return stream(parts, await start(parts, body, caller, key, keep=False))
+    return stream(parts, await start(parts, body, caller, who, key, keep=False))
 
 
 @router.post("/v2/ask-stream", response_class=Response, responses=STREAM)
 async def ask_stream_in_session(
-    body: AskRequest, parts: Parts, caller: CallerAddress, key: IdempotencyKey = None
+    body: AskRequest, parts: Parts, caller: CallerAddress, who: Who, key: IdempotencyKey = None
 ) -> Any:
     """Ask within a session, and read the answer as it is written."""
-    return stream(parts, await start(parts, body, caller, key, keep=True))
+    return stream(parts, await start(parts, body, caller, who, key, keep=True))
 
 
 @router.get("/runs/{run_id}/events", response_class=Response, responses=STREAM | error_responses(404))
 async def run_events(
     run_id: str,
     parts: Parts,
+    who: Who,
     after: Annotated[int | None, Query(ge=0, le=2**53, description="The last `seq` that you have.")] = None,
     last_event_id: Annotated[str | None, Header(description="`<run_id>:<seq>`, as browsers send it.")] = None,
 ) -> Any:
     """Re-join a run: exactly the frames that you do not have, then live ones."""
-    parts.event_log.require(run_id)
+    await parts.runner.require(run_id, who.user_id)
     parts.metrics.replays.inc()
     return stream(parts, RunHandle(run_id, None), after if after is not None else seq_of(last_event_id, run_id))
 
 
 @router.post("/runs/{run_id}/cancel", status_code=202, responses=error_responses(404))
-async def cancel_run(run_id: str, parts: Parts) -> dict[str, str]:
+async def cancel_run(run_id: str, parts: Parts, who: Who) -> dict[str, str]:
     """Stop a run. Answers when the model's connection is closed and the run has ended, with how it ended.
 
     `status` is `cancelled`; or `complete` or `error` where the run had ended before.
     """
-    parts.event_log.require(run_id)
+    await parts.runner.require(run_id, who.user_id)
     await parts.runner.cancel(run_id)
     last = orjson.loads((await parts.event_log.terminal(run_id)).data)
     return {"run_id": run_id, "status": last["status"] if last["type"] == "status" else last["type"]}
 
 
-async def start(parts: Container, body: AskRequest, caller: str, key: str | None, *, keep: bool) -> RunHandle:
+async def start(
+    parts: Container, body: AskRequest, caller: str, who: Principal, key: str | None, *, keep: bool
+) -> RunHandle:
     """Start the run that a request asks for, or join it."""
     question = clean_question(body.question, parts.settings.question_max_chars)
     session_id = str(body.session_id) if body.session_id else None
     request_id = clean_request_id(key)
     parts.metrics.queries.inc()
-    return await parts.runner.start(Ask(question, caller, session_id, keep, request_id))
+    return await parts.runner.start(Ask(question, caller, session_id, keep, request_id, who.user_id))
 
 
 async def answer(parts: Container, run: RunHandle) -> AskResponse:

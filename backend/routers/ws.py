@@ -1,6 +1,7 @@
 """The WebSocket doors: who may come in, how fast frames may come, and what comes in that is no text."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +17,9 @@ from backend.dependencies import Operator, Parts
 from backend.schemas import frames
 from backend.schemas.ask import error_responses
 from backend.server import MAX_MESSAGE_BYTES, PEER
+from backend.socket_auth import shown_in, subprotocol, turn_away
 from infrastructure.error_handlers import error_response, request_id_of
+from infrastructure.errors import AskGraphError, Unauthorized
 from infrastructure.websocket_manager import (
     POLICY,
     RESTARTING,
@@ -25,10 +28,13 @@ from infrastructure.websocket_manager import (
     ConnectionClosed,
     Peer,
 )
+from middleware.authentication import SIGN_IN, identify
+from services.principals import ANONYMOUS, Principal
 
 router = APIRouter(tags=["websocket"])
 FLOOD_FACTOR = 5  # frames a socket may send for each question that a caller may ask
 FLOOD_FLOOR = 1000  # and at least so many a window, for pings and the like
+SIGN_IN_SECONDS = 10.0  # how long a socket may stay without a credential where one is needed, by the contract
 
 
 @router.get("/ws/schema")
@@ -65,9 +71,10 @@ class Flood:
 class AskDoor:
     """`/ws/ask` (or, with `echo`, `/ws/test`) as a bare ASGI application: frames pass through no framework's object."""
 
-    def __init__(self, path: str, echo: bool = False) -> None:
+    def __init__(self, path: str, echo: bool = False, sign_in_seconds: float = SIGN_IN_SECONDS) -> None:
         self.path = path
         self._echo = echo
+        self._sign_in_seconds = sign_in_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         parts: Container = scope["app"].state.container
@@ -75,7 +82,7 @@ class AskDoor:
         if not origin_allowed(scope, parts.settings.allowed_origins):
             return await _turn_down(scope, receive, send, "forbidden", "This origin may not connect.")
         await receive()  # websocket.connect
-        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.accept", "subprotocol": subprotocol(scope.get("subprotocols", ()))})
         peer: Peer = scope["extensions"].get(PEER) or AsgiPeer(send)
         connection = parts.websockets.open(peer, scope["state"]["caller"])
         if connection is None:
@@ -93,12 +100,15 @@ class AskDoor:
         if parts.websockets.draining:
             connection.close(RESTARTING, "restarting: reconnect")
             return await _until_gone(receive)
+        principal = await self._admit(connection, parts, scope)
+        if principal is None:
+            return await _until_gone(receive)
         allowed = max(FLOOD_FLOOR, FLOOD_FACTOR * settings.rate_limit_requests_per_minute)
         flood = Flood(allowed, settings.rate_limit_window_seconds)
         session_id = parts.new_id()
         if self._echo:
             return await _echo(connection, receive, flood)
-        socket = AskSocket(connection, parts, scope["state"]["caller"], session_id)
+        socket = AskSocket(connection, parts, scope["state"]["caller"], principal, session_id)
         hello = frames.connected(session_id, settings.ws_heartbeat_seconds, MAX_MESSAGE_BYTES)
         await connection.send((hello,))
         try:
@@ -106,6 +116,24 @@ class AskDoor:
                 await socket.hear(text)
         finally:
             socket.leave()
+
+    async def _admit(self, connection: Connection, parts: Container, scope: Scope) -> Principal | None:
+        """Who came in; None where they are turned away. Where sign-in is required `/ws/ask` waits a little for it."""
+        required = parts.settings.auth_required
+        try:
+            shown = shown_in(scope)
+            principal = await identify(parts.accounts, shown) if shown else ANONYMOUS
+            if self._echo and required and principal.anonymous:
+                raise Unauthorized(SIGN_IN)
+        except AskGraphError as error:
+            parts.metrics.error(error.kind)
+            if isinstance(error, Unauthorized):  # so many tries has an address, over whichever transport
+                parts.limit.hit(scope["state"]["caller"])
+            turn_away(connection, error)
+            return None
+        waits = required and principal.anonymous
+        connection.admit(principal.credential, time.time() + self._sign_in_seconds if waits else principal.expires_at)
+        return principal
 
 
 async def _next(connection: Connection, receive: Receive, flood: Flood) -> str | None:

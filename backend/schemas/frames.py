@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, get_args
 
 import orjson
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from agents import events
 from infrastructure.errors import AskGraphError
+from services.principals import Principal
 
 PROTOCOL_VERSION = "1.0"
 CAPABILITIES = ("streaming", "cancellation", "pause_resume", "replay")
@@ -28,6 +30,14 @@ def connected(session_id: str, heartbeat_seconds: float, max_message_bytes: int)
 
 def status(word: Literal["paused", "ready"], run_id: str | None = None) -> bytes:
     return _frame({"type": "status", "status": word} | ({"run_id": run_id} if run_id else {}))
+
+
+def authenticated(principal: Principal) -> bytes:
+    """`expires_at` is in ISO 8601, or null where the credential has no end."""
+    at = principal.expires_at
+    ends = None if at is None else datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
+    details = {"user_id": principal.user_id, "expires_at": ends}
+    return _frame({"type": "status", "status": "authenticated", "details": details})
 
 
 def pong() -> bytes:
@@ -116,8 +126,8 @@ ClientFrame = Annotated[
 
 class ConnectionStatus(_Frame):
     type: Literal["status"]
-    status: Literal["connected", "paused", "ready"]
-    details: dict[str, Any] | None = None
+    status: Literal["connected", "authenticated", "paused", "ready"]
+    details: dict[str, Any] | None = None  # of `connected` and `authenticated`
     run_id: str | None = None
     timestamp: float
 

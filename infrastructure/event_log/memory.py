@@ -19,9 +19,10 @@ ENTRY_OVERHEAD_BYTES = 200  # two objects and their slots, as sys.getsizeof has 
 
 
 class _RunLog:
-    __slots__ = ("bytes", "dropped", "dropped_text", "entries", "finished_at", "last_seq", "tails", "waiters")
+    __slots__ = ("bytes", "dropped", "dropped_text", "entries", "finished_at", "last_seq", "owner", "tails", "waiters")
 
-    def __init__(self) -> None:
+    def __init__(self, owner: str | None) -> None:
+        self.owner = owner
         self.entries: deque[Entry] = deque()
         self.waiters: list[asyncio.Future[None]] = []
         self.tails: tuple[Tail, ...] = ()
@@ -107,17 +108,27 @@ class MemoryEventLog:
         self._max_runs = max_runs
         self._monotonic = monotonic
 
+    def open(self, run_id: str, owner: str | None) -> None:
+        if run_id in self._runs:
+            raise ValueError("this run has begun")
+        self._runs[run_id] = _RunLog(owner)
+
+    def restore(self, run_id: str, owner: str | None, answer: str, terminal: Entry) -> None:
+        if run_id in self._runs:
+            return
+        run = self._runs[run_id] = _RunLog(owner)
+        run.dropped, run.dropped_text = terminal.seq - 1, [answer]
+        run.append(terminal, self._max_run_bytes)
+        self._finish(run_id, run)
+
     def append(self, run_id: str, entry: Entry) -> None:
-        run = self._runs.get(run_id) or _RunLog()
+        run = self._runs.get(run_id) or _RunLog(None)
         if run.finished_at is not None or entry.seq != run.last_seq + 1:
             raise ValueError(f"frame {entry.seq} does not follow frame {run.last_seq}")
         self._runs[run_id] = run
         run.append(entry, self._max_run_bytes)
         if entry.terminal:
-            run.finished_at = self._monotonic()
-            self._finished[run_id] = run
-            self._finished_bytes += run.bytes
-            self.expire()
+            self._finish(run_id, run)
 
     async def read(self, run_id: str, after: int = 0) -> AsyncGenerator[Batch, None]:
         run = self._find(run_id)
@@ -156,8 +167,8 @@ class MemoryEventLog:
         run = self._find(run_id)
         return "".join((*run.dropped_text, *(entry.text for entry in run.entries)))
 
-    def require(self, run_id: str) -> None:
-        self._find(run_id)
+    def owner(self, run_id: str) -> str | None:
+        return self._find(run_id).owner
 
     def expire(self) -> None:
         """Let finished logs go down to their last frame when their time or the room is over, and runs after theirs."""
@@ -186,6 +197,12 @@ class MemoryEventLog:
     @property
     def held_bytes(self) -> int:
         return sum(run.bytes for run in self._runs.values())
+
+    def _finish(self, run_id: str, run: _RunLog) -> None:
+        run.finished_at = self._monotonic()
+        self._finished[run_id] = run
+        self._finished_bytes += run.bytes
+        self.expire()
 
     def _forget(self, run_id: str, run: _RunLog) -> None:
         del self._runs[run_id]

@@ -2,22 +2,30 @@
 
 import asyncio
 import json
+import shutil
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import count
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from agents.generation import Generation
 from agents.graph import AnswerGraph, GraphSettings
+from agents.keeping import Keeper
 from agents.ports import Model
 from agents.runner import Ask, RunHandle, RunLimits, Runner
 from agents.toolbox import Toolbox
 from agents.tools.base import Tool
+from infrastructure.chat_feed.memory import MemoryChatFeed
+from infrastructure.database.engine import Database, open_engine
 from infrastructure.errors import AskGraphError
 from infrastructure.event_log.memory import MemoryEventLog
 from infrastructure.passages import Passage
 from infrastructure.providers.extractive import ExtractiveProvider
 from infrastructure.providers.types import Emit, ModelReply, ModelRequest, ToolCall, Usage
+from services.conversations import Conversations
 from services.knowledge.confidence import Signals
 from services.knowledge.curated import CuratedMatch
 from services.knowledge.grounding import Grounder
@@ -170,6 +178,20 @@ class Counted:
         self.gaps.append(seconds)
 
 
+SESSION = "00000000-0000-7000-8000-00000000000a"
+OTHER_SESSION = "00000000-0000-7000-8000-00000000000b"
+TEMPLATE = Path()  # set for each test by the fixture of `conftest`
+FOLDER = Path()
+OPENED: list["Service"] = []  # which the fixture closes
+
+
+def new_database() -> str:
+    """The URL of a new SQLite file with all tables."""
+    path = FOLDER / f"{uuid4().hex}.db"
+    shutil.copy(TEMPLATE, path)
+    return f"sqlite:///{path}"
+
+
 class Service:
     """A runner with all that it needs, and a reader of its runs."""
 
@@ -178,7 +200,11 @@ class Service:
         concurrency: Concurrency = "queue", tool_seconds: float = 5.0, history_tokens: int = 2000, **limits: Any,
     ) -> None:  # fmt: skip
         self.log = MemoryEventLog()
-        self.sessions = SessionManager()
+        self.database = Database(open_engine(new_database()))
+        self.conversations = Conversations(self.database, clock=lambda: datetime.now(UTC))
+        self.feed = MemoryChatFeed()
+        self.sessions = SessionManager(self.conversations)
+        self.first_exchanges: list[tuple[str, str, str]] = []
         self.counted = Counted()
         self.asked: list[str] = []
         self.searching = asyncio.Event()
@@ -189,10 +215,22 @@ class Service:
         settings = GraphSettings(0.8, 0.5, history_tokens=history_tokens, max_steps=steps)
         self.graph = AnswerGraph(self.search, generation, Grounder(TextAnalysis()).ground, settings)
         ids = count(1)
-        self.runner = Runner(
-            self.graph, self.log, self.sessions, self.counted, limits=RunLimits(**limits), concurrency=concurrency,
-            new_id=lambda: f"id-{next(ids)}", clock=lambda: 1_700_000_000.5,
+        new_id: Callable[[], str] = lambda: f"00000000-0000-7000-8000-{next(ids):012}"  # noqa: E731  two take it
+        clock = lambda: 1_700_000_000.5  # noqa: E731
+        keeper = Keeper(
+            self.conversations, self.feed, new_id=new_id, clock=clock, worker="test",
+            on_first_exchange=lambda *exchange: self.first_exchanges.append(exchange),
         )  # fmt: skip
+        self.runner = Runner(
+            self.graph, self.log, self.sessions, keeper, self.counted, limits=RunLimits(**limits),
+            concurrency=concurrency, new_id=new_id, clock=clock,
+        )  # fmt: skip
+        OPENED.append(self)
+
+    async def close(self) -> None:
+        await self.runner.drain(0)
+        await self.conversations.aclose()
+        await self.database.close()
 
     async def search(self, query: str, limit: int) -> Retrieval:
         self.asked.append(query)
@@ -203,10 +241,10 @@ class Service:
             raise self._knowledge
         return self._knowledge
 
-    async def start(self, question: str = "What is the capital of France?", session: str | None = "s") -> RunHandle:
+    async def start(self, question: str = "What is the capital of France?", session: str | None = SESSION) -> RunHandle:
         return await self.runner.start(Ask(question, "caller", session, session is not None))
 
-    async def ask(self, question: str = "What is the capital of France?", session: str | None = "s") -> "Told":
+    async def ask(self, question: str = "What is the capital of France?", session: str | None = SESSION) -> "Told":
         return await self.told(await self.start(question, session))
 
     async def told(self, run: RunHandle) -> "Told":

@@ -15,6 +15,7 @@ from infrastructure.providers.extractive import NO_ANSWER
 from infrastructure.providers.types import Emit, ModelReply, ModelRequest, ToolCall, Usage
 from services.knowledge.search import Retrieval
 from tests.agents.fakes import (
+    SESSION,
     Endless,
     ScriptedModel,
     Service,
@@ -54,7 +55,7 @@ async def test_a_model_answers_from_the_passages_and_its_citation_is_checked() -
     ]
     [metadata] = told.of("metadata")
     assert metadata["sources"] == [{"document": "doc1.md", "score": 0.9}]
-    assert (metadata["model"], metadata["session_id"], metadata["confidence"]) == ("scripted-1", "s", 0.9)
+    assert (metadata["model"], metadata["session_id"], metadata["confidence"]) == ("scripted-1", SESSION, 0.9)
     assert told.end["answer"] == told.text == "Paris is the capital of France [1]."
     assert told.end["grounded"] is True
     assert told.end["total_words"] == 7
@@ -279,7 +280,7 @@ async def test_a_model_that_fails_after_its_first_token_ends_in_an_error_with_wh
     assert told.text == told.end["answer"] == said[0]
     assert (told.end["type"], told.end["code"], told.end["retryable"]) == ("error", "provider_protocol_error", True)
     assert service.counted.outcomes == ["provider_protocol_error"]
-    [turn] = service.sessions.open("s").turns
+    [turn] = (await service.sessions.open(SESSION)).turns
     assert (turn.answer, turn.status) == (said[0], "error")
 
 

@@ -12,7 +12,20 @@ from agents.tools.search_knowledge_base import search_knowledge_base
 from infrastructure.errors import Conflict, NotFound, RateLimited, ShuttingDown
 from infrastructure.providers.types import Emit, ModelReply, ModelRequest
 from services.sessions import MAX_WAITING, Turn
-from tests.agents.fakes import Away, Endless, ScriptedModel, Service, call, calls, fails, found, passage, says
+from tests.agents.fakes import (
+    OTHER_SESSION,
+    SESSION,
+    Away,
+    Endless,
+    ScriptedModel,
+    Service,
+    call,
+    calls,
+    fails,
+    found,
+    passage,
+    says,
+)
 
 PARIS = found(passage())
 
@@ -57,7 +70,7 @@ async def test_a_run_that_is_stopped_says_so_only_after_its_upstream_is_closed()
     told = await it.told(run)
     assert told.end["status"] == "cancelled"
     assert told.text == "Paris is the capi"
-    assert it.sessions.open("s").history() == (
+    assert (await it.sessions.open(SESSION)).history() == (
         Turn("What is the capital of France?", "Paris is the capi", "incomplete"),
     )
     assert it.counted.outcomes == ["cancelled"]
@@ -83,7 +96,7 @@ async def test_a_run_that_is_stopped_before_its_first_step_ends_all_the_same() -
     assert told.statuses == ["streaming", "cancelled"]
     assert it.asked == []
     assert it.runner.active == 0
-    assert not it.sessions.open("s").busy
+    assert not (await it.sessions.open(SESSION)).busy
 
 
 async def test_a_run_that_is_stopped_while_it_searches_ends_all_the_same() -> None:
@@ -147,8 +160,8 @@ async def test_history_is_passed_on_and_its_oldest_turns_leave() -> None:
 async def test_sessions_know_nothing_of_each_other() -> None:
     model = ScriptedModel(says("Mine."), says("Yours."))
     it = Service(model, PARIS)
-    await it.ask("My question?", session="a")
-    await it.ask("Your question?", session="b")
+    await it.ask("My question?", session=OTHER_SESSION)
+    await it.ask("Your question?", session=SESSION)
     assert len(model.requests[1].messages) == 2
 
 
@@ -185,9 +198,9 @@ async def test_questions_of_one_session_wait_in_line_and_are_answered_in_order()
 async def test_other_sessions_do_not_wait() -> None:
     gate = Gate()
     it = service(gate, says("Two."))
-    slow = await it.start(session="a")
+    slow = await it.start(session=OTHER_SESSION)
     await gate.running.wait()
-    assert (await it.ask(session="b")).end["answer"] == "Two."
+    assert (await it.ask(session=SESSION)).end["answer"] == "Two."
     gate.open.set()
     assert (await it.told(slow)).end["answer"] == "Done."
 
@@ -227,8 +240,10 @@ async def test_a_new_question_can_interrupt_the_one_before() -> None:
 
 
 async def test_of_many_questions_at_once_the_last_one_is_answered_when_they_interrupt() -> None:
-    it = service(says("Answer."), concurrency="interrupt")
+    gate = Gate()
+    it = service(gate, concurrency="interrupt")
     runs = [await it.start() for _ in range(5)]
+    gate.open.set()
     ends = [(await it.told(run)).end for run in runs]
     assert [end.get("status", end["type"]) for end in ends] == ["cancelled"] * 4 + ["complete"]
 
@@ -236,9 +251,9 @@ async def test_of_many_questions_at_once_the_last_one_is_answered_when_they_inte
 async def test_no_more_runs_are_begun_than_allowed() -> None:
     gate = Gate()
     it = service(gate, active=2)
-    runs = [await it.start(session=session) for session in ("a", "b")]
+    runs = [await it.start(session=session) for session in (SESSION, OTHER_SESSION)]
     with pytest.raises(RateLimited) as refused:
-        await it.start(session="c")
+        await it.start(session=None)
     assert refused.value.retry_after == 1.0
     gate.open.set()
     for run in runs:
@@ -246,17 +261,17 @@ async def test_no_more_runs_are_begun_than_allowed() -> None:
 
 
 def again(request_id: str = "r1", question: str = "Question?", **fields: Any) -> Ask:
-    return Ask(question, "caller", **({"session_id": "s", "keep": True} | fields), request_id=request_id)
+    return Ask(question, "caller", **({"session_id": SESSION, "keep": True} | fields), request_id=request_id)
 
 
 async def test_a_resend_joins_the_run_that_is_under_way_or_over() -> None:
     gate = Gate()
     it = service(gate)
     first = await it.runner.start(again())
-    assert await it.runner.start(again()) == RunHandle(first.id, "s", joined=True)
+    assert await it.runner.start(again()) == RunHandle(first.id, SESSION, True, first.user_message_id, first.answer_id)
     gate.open.set()
     await it.told(first)
-    assert await it.runner.start(again()) == RunHandle(first.id, "s", joined=True)
+    assert await it.runner.start(again()) == RunHandle(first.id, SESSION, True, first.user_message_id, first.answer_id)
     assert it.asked == ["Question?"]
     assert (await it.runner.start(again("r2"))).joined is False
 
@@ -264,7 +279,8 @@ async def test_a_resend_joins_the_run_that_is_under_way_or_over() -> None:
 async def test_a_resend_without_a_session_joins_by_its_caller() -> None:
     it = service(says("Paris."))
     first = await it.runner.start(again(session_id=None))
-    assert await it.runner.start(again(session_id=None)) == RunHandle(first.id, first.session_id, joined=True)
+    joined = await it.runner.start(again(session_id=None))
+    assert (joined.id, joined.session_id, joined.joined) == (first.id, first.session_id, True)
     other = await it.runner.start(Ask("Question?", "another", None, True, "r1"))
     assert not other.joined
 

@@ -1,6 +1,7 @@
 """Who is connected, who is alive, who reads."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -12,6 +13,7 @@ from infrastructure.websocket_manager import (
     PORTION_BYTES,
     RESTARTING,
     SLOW_READER,
+    UNAUTHORIZED,
     Connection,
     ConnectionClosed,
     WebSocketManager,
@@ -233,3 +235,57 @@ async def test_draining_closes_idle_connections_and_leaves_busy_ones_their_time(
     assert manager.stats()["busy_connections"] == 1
     manager.close_all()
     assert busy_peer.closed == (RESTARTING, "restarting: reconnect")
+
+
+async def test_a_credential_that_runs_out_closes_the_connection_with_4401() -> None:
+    connection, peer = opened(make())
+    connection.admit("login:1", time.time() + 0.02)
+    assert connection.send_now((b"still",))
+    await peer.until(lambda: peer.closed is not None)
+    assert peer.closed == (UNAUTHORIZED, "authentication needed or expired")
+    assert not connection.send_now((b"no more",))
+    assert peer.written == [b"still"]
+
+
+async def test_one_that_has_run_out_already_closes_it_at_once() -> None:
+    connection, peer = opened(make())
+    connection.admit("login:1", time.time() - 1)
+    assert peer.closed is not None
+
+
+@pytest.mark.parametrize("until", [None, 60.0])
+async def test_a_new_credential_moves_the_end_on(until: float | None) -> None:
+    connection, peer = opened(make())
+    connection.admit("login:1", time.time() + 0.01)
+    connection.admit("login:2", until and time.time() + until)
+    other, other_peer = opened(make())
+    other.admit("login:3", time.time() + 0.03)
+    await other_peer.until(lambda: other_peer.closed is not None)
+    assert peer.closed is None
+    connection.gone()
+
+
+async def test_the_clock_decides_and_not_the_timer() -> None:
+    now = [1000.0]
+    peer = FakePeer()
+    connection = Connection(peer, "a", b"", 30.0, 10.0, clock=lambda: now[0])
+    connection.admit("login:1", 1000.005)
+    await asyncio.sleep(0.02)
+    assert peer.closed is None  # the clock was set back, or stands
+    now[0] = 1001.0
+    await peer.until(lambda: peer.closed is not None)
+
+
+async def test_a_revoked_credential_closes_every_connection_that_has_it_and_no_other() -> None:
+    manager = make(most=9)
+    one, two, other, nobody = (opened(manager) for _ in range(4))
+    for connection, credential in ((one[0], "key:1"), (two[0], "key:1"), (other[0], "key:2")):
+        connection.admit(credential, None)
+    assert manager.credentials() == {"key:1", "key:2"}
+    manager.revoke("key:1")
+    assert [peer.closed for _, peer in (one, two)] == [(UNAUTHORIZED, "authentication has ended")] * 2
+    assert (other[1].closed, nobody[1].closed) == (None, None)
+    for connection in (one[0], two[0]):
+        manager.leave(connection)
+    assert manager.credentials() == {"key:2"}
+    manager.close_all()

@@ -1,11 +1,14 @@
 """The session manager: each conversation's own state, its place in line, and when it leaves."""
 
 import asyncio
+from datetime import UTC, datetime
 
 import pytest
 
+from infrastructure.database.engine import Database
 from infrastructure.errors import Conflict, InvalidInput, RateLimited
 from services import sessions
+from services.conversations import Conversations
 from services.sessions import (
     MAX_WAITING,
     REQUEST_MEMORY_SECONDS,
@@ -15,6 +18,9 @@ from services.sessions import (
     Turn,
     parse_session_id,
 )
+
+A, B, C, D, E = (f"00000000-0000-7000-8000-00000000000{letter}" for letter in "abcde")
+SEEN = SeenRequest("run", "s", "Q?", 0.0)
 
 
 class Time:
@@ -31,50 +37,55 @@ def clock() -> Time:
 
 
 @pytest.fixture
-def manager(clock: Time) -> SessionManager:
-    return SessionManager(max_turns=3, max_sessions=3, ttl_seconds=100, monotonic=clock)
+def store(database: Database) -> Conversations:
+    return Conversations(database, clock=lambda: datetime.now(UTC))
+
+
+@pytest.fixture
+async def manager(store: Conversations, clock: Time) -> SessionManager:
+    return SessionManager(store, max_turns=3, max_sessions=3, ttl_seconds=100, monotonic=clock)
 
 
 def turn(number: int) -> Turn:
     return Turn(f"q{number}", f"a{number}", "complete")
 
 
-def test_a_session_is_begun_once_and_found_again(manager: SessionManager) -> None:
-    first = manager.open("a")
-    assert manager.open("a") is first
-    assert manager.open("b") is not first
+async def test_a_session_is_begun_once_and_found_again(manager: SessionManager) -> None:
+    first = await manager.open(A)
+    assert (await manager.open(A)) is first
+    assert (await manager.open(B)) is not first
     assert len(manager) == 2
 
 
-def test_a_session_without_an_id_is_found_by_nobody_and_keeps_nothing(manager: SessionManager) -> None:
-    session = manager.open(None)
+async def test_a_session_without_an_id_is_found_by_nobody_and_keeps_nothing(manager: SessionManager) -> None:
+    session = await manager.open(None)
     session.save(turn(1))
     assert session.history() == ()
     assert len(manager) == 0
 
 
-def test_a_session_remembers_its_newest_turns(manager: SessionManager) -> None:
-    session = manager.open("a")
+async def test_a_session_remembers_its_newest_turns(manager: SessionManager) -> None:
+    session = await manager.open(A)
     for number in range(5):
         session.save(turn(number))
     assert session.history() == (turn(2), turn(3), turn(4))
 
 
-def test_a_turn_that_said_nothing_is_no_history(manager: SessionManager) -> None:
-    session = manager.open("a")
+async def test_a_turn_that_said_nothing_is_no_history(manager: SessionManager) -> None:
+    session = await manager.open(A)
     session.save(Turn("q", "", "error"))
     session.save(Turn("q", "half", "incomplete"))
     assert session.history() == (Turn("q", "half", "incomplete"),)
 
 
-def test_a_memory_of_no_turns_is_none() -> None:
-    session = SessionManager(max_turns=0).open("a")
+async def test_a_memory_of_no_turns_is_none(store: Conversations) -> None:
+    session = await SessionManager(store, max_turns=0).open(A)
     session.save(turn(1))
     assert session.history() == ()
 
 
 async def test_the_one_place_is_given_in_the_order_of_asking(manager: SessionManager) -> None:
-    session, order = manager.open("a"), []
+    session, order = (await manager.open(A)), []
 
     async def hold(number: int) -> None:
         async with session.turn():
@@ -88,7 +99,7 @@ async def test_the_one_place_is_given_in_the_order_of_asking(manager: SessionMan
 
 
 async def test_who_leaves_the_line_holds_up_nobody(manager: SessionManager) -> None:
-    session = manager.open("a")
+    session = await manager.open(A)
 
     async def hold() -> None:
         async with session.turn():
@@ -102,49 +113,49 @@ async def test_who_leaves_the_line_holds_up_nobody(manager: SessionManager) -> N
     assert not session.occupied
 
 
-def test_idle_sessions_leave_when_their_time_is_over(manager: SessionManager, clock: Time) -> None:
-    manager.open("a").save(turn(1))
+async def test_idle_sessions_leave_when_their_time_is_over(manager: SessionManager, clock: Time) -> None:
+    (await manager.open(A)).save(turn(1))
     clock.now = 50.0
-    manager.open("b")
+    await manager.open(B)
     clock.now = 100.0
     manager.expire()
     assert len(manager) == 1
-    assert manager.open("a").history() == ()
+    assert (await manager.open(A)).history() == ()
 
 
-def test_a_session_that_is_used_stays(manager: SessionManager, clock: Time) -> None:
-    manager.open("a").save(turn(1))
+async def test_a_session_that_is_used_stays(manager: SessionManager, clock: Time) -> None:
+    (await manager.open(A)).save(turn(1))
     for now in range(0, 500, 50):
         clock.now = float(now)
-        manager.open("a")
+        await manager.open(A)
         manager.expire()
-    assert manager.open("a").history() == (turn(1),)
+    assert (await manager.open(A)).history() == (turn(1),)
 
 
-def test_the_longest_idle_session_leaves_when_there_are_too_many(manager: SessionManager) -> None:
-    for name in ("a", "b", "c"):
-        manager.open(name).save(turn(1))
-    manager.open("a")
-    manager.open("d")
+async def test_the_longest_idle_session_leaves_when_there_are_too_many(manager: SessionManager) -> None:
+    for name in (A, B, C):
+        (await manager.open(name)).save(turn(1))
+    await manager.open(A)
+    await manager.open(D)
     assert len(manager) == 3
-    assert manager.open("a").history() == (turn(1),)
-    assert manager.open("b").history() == ()
+    assert (await manager.open(A)).history() == (turn(1),)
+    assert (await manager.open(B)).history() == ()
 
 
-def test_a_busy_session_does_not_leave(manager: SessionManager, clock: Time) -> None:
-    busy = manager.open("a")
-    busy.active.append("run")
-    for name in ("b", "c", "d", "e"):
-        manager.open(name)
+async def test_a_busy_session_does_not_leave(manager: SessionManager, clock: Time) -> None:
+    busy = await manager.open(A)
+    busy.active["run"] = "answer"
+    for name in (B, C, D, E):
+        await manager.open(name)
     clock.now = 1000.0
     manager.expire()
-    assert manager.open("a") is busy
+    assert (await manager.open(A)) is busy
     assert manager.active == 1
 
 
 def busy_with(runs: int) -> Session:
     session = Session("a", 3, 0.0)
-    session.active.extend(str(run) for run in range(runs))
+    session.active.update((str(run), "answer") for run in range(runs))
     return session
 
 
@@ -166,20 +177,20 @@ def test_a_busy_session_refuses_where_that_is_its_policy(manager: SessionManager
 
 def test_a_request_id_is_remembered_for_a_day(manager: SessionManager, clock: Time) -> None:
     assert manager.seen("s", "r", "Q?") is None
-    manager.remember("s", "r", "run", "s", "Q?")
+    manager.remember("s", "r", SEEN)
     clock.now = REQUEST_MEMORY_SECONDS - 1
-    assert manager.seen("s", "r", "Q?") == SeenRequest("run", "s", "Q?", 0.0)
+    assert manager.seen("s", "r", "Q?") == SEEN
     clock.now = REQUEST_MEMORY_SECONDS
     assert manager.seen("s", "r", "Q?") is None
 
 
 def test_a_request_id_counts_in_its_own_session_only(manager: SessionManager) -> None:
-    manager.remember("s", "r", "run", "s", "Q?")
+    manager.remember("s", "r", SEEN)
     assert manager.seen("other", "r", "Q?") is None
 
 
 def test_a_request_id_with_another_question_is_a_conflict(manager: SessionManager) -> None:
-    manager.remember("s", "r", "run", "s", "Q?")
+    manager.remember("s", "r", SEEN)
     with pytest.raises(Conflict):
         manager.seen("s", "r", "Another?")
 
@@ -189,7 +200,7 @@ def test_no_more_request_ids_are_remembered_than_allowed(
 ) -> None:
     monkeypatch.setattr(sessions, "MAX_REQUESTS_REMEMBERED", 2)
     for number in ("1", "2", "3"):
-        manager.remember("s", number, "run", "s", "Q?")
+        manager.remember("s", number, SEEN)
     assert [manager.seen("s", number, "Q?") is not None for number in ("1", "2", "3")] == [False, True, True]
 
 

@@ -1,0 +1,83 @@
+"""A question on its way: as it is asked, as a run under way, and as what the one who asked gets."""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from agents.writer import RunWriter
+from infrastructure.database.repositories.turns import BegunTurn
+from infrastructure.errors import AskGraphError
+from services.sessions import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A question as it arrives, checked. `session_id` None and `keep` False: nothing is remembered.
+
+    `caller` is the address that asks, `owner` the signed-in user's id. With `must_exist` an unknown session is not
+    begun. `edits` is the user message that this question takes the place of, `regenerates` the one that is answered
+    anew (then `question` is not looked at).
+    """
+
+    question: str
+    caller: str
+    session_id: str | None = None
+    keep: bool = False
+    request_id: str | None = None
+    owner: str | None = None
+    must_exist: bool = False
+    fresh: bool = False  # the session's id was made here just now: nobody can have it yet
+    edits: str | None = None
+    regenerates: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """What tells whether a request id came with the same question again."""
+        return hashlib.sha256(f"{self.question}\0{self.edits}\0{self.regenerates}".encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class RunHandle:
+    """What the one who asked gets: the run's frames are read from the event log under `id`."""
+
+    id: str
+    session_id: str | None
+    joined: bool = False
+    user_message_id: str | None = None
+    answer_id: str | None = None  # the assistant message's, which is there when the run has ended
+
+
+@dataclass(frozen=True, slots=True)
+class RunLimits:
+    """What one run may use, and how many may be under way at once."""
+
+    seconds: float = 180.0
+    tokens: int = 100_000
+    tool_steps: int = 5
+    active: int = 1000
+
+
+@dataclass(slots=True)
+class Run:
+    """A run under way."""
+
+    id: str
+    session: Session
+    question: str
+    writer: RunWriter
+    begun: BegunTurn | None  # what is kept of it; None for a question that keeps nothing
+    answer_id: str
+    facts: Mapping[str, Any] = field(default_factory=dict)  # what is kept of it at its end
+    task: asyncio.Task[None] | None = None
+    working: bool = False  # its task has taken its first step: only then can cancelling it be seen from inside
+    ending: bool = False  # how it ends is settled: it cannot be stopped any more
+    stop_at: float | None = None  # when it was told to stop, in the loop's time
+    stop_reason: AskGraphError | None = None  # None: the one who asked wanted it
+    started_at: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+
+    @property
+    def ms(self) -> float:
+        """How long it has taken so far, in milliseconds."""
+        return round((asyncio.get_running_loop().time() - self.started_at) * 1000, 1)
