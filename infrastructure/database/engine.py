@@ -1,10 +1,10 @@
 """The relational database: how its engine is made, and how a transaction is opened for reading or for writing."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from sqlalchemy import URL, Connection, event, make_url
@@ -13,8 +13,12 @@ from sqlalchemy.exc import TimeoutError as SqlTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from infrastructure.database.rows import Rows, ServerRows
+from infrastructure.database.sqlite_writer import SqliteWriter
+
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 _WRITING = {"askgraph_writing": True}
+T = TypeVar("T")
 BUSY_TIMEOUT_MS = 5000
 _POSTGRESQL: dict[str, Any] = {
     # Behind PgBouncer in transaction mode the next transaction may be on another server connection, which knows of no
@@ -73,12 +77,7 @@ def _to_json(value: Any) -> str:
 
 
 def _prepare_sqlite(engine: AsyncEngine, foreign_keys: bool) -> None:
-    pragmas = (
-        f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",  # first: the change to WAL below may have to wait for another process
-        "PRAGMA journal_mode=WAL",
-        "PRAGMA synchronous=NORMAL",
-        f"PRAGMA foreign_keys={'ON' if foreign_keys else 'OFF'}",
-    )
+    pragmas = _pragmas(foreign_keys)
 
     @event.listens_for(engine.sync_engine, "connect")
     def configure(connection: Any, _: ConnectionPoolEntry) -> None:
@@ -96,6 +95,15 @@ def _prepare_sqlite(engine: AsyncEngine, foreign_keys: bool) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
 
+def _pragmas(foreign_keys: bool) -> tuple[str, ...]:
+    return (
+        f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",  # first: the change to WAL below may have to wait for another process
+        "PRAGMA journal_mode=WAL",
+        "PRAGMA synchronous=NORMAL",
+        f"PRAGMA foreign_keys={'ON' if foreign_keys else 'OFF'}",
+    )
+
+
 def for_writing(engine: AsyncEngine) -> AsyncEngine:
     """The same engine and pool, whose transactions take SQLite's write lock when they begin."""
     return engine.execution_options(**_WRITING)
@@ -109,6 +117,8 @@ class Database:
         self.is_sqlite = engine.dialect.name == "sqlite"
         self._writer = for_writing(engine)
         self._turn = asyncio.Lock() if self.is_sqlite else nullcontext()
+        path = engine.url.database
+        self._sqlite_writer = SqliteWriter(path, _pragmas(True)) if self.is_sqlite and path else None
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
@@ -126,7 +136,17 @@ class Database:
         async with self._turn, AsyncSession(self._writer, expire_on_commit=False) as session, session.begin():
             yield session
 
+    async def transact(self, work: Callable[[Rows], Coroutine[Any, Any, T]]) -> T:
+        """A unit of work over fixed statements: the lean way for what is written with every answer."""
+        async with self._turn:
+            if self._sqlite_writer is not None:
+                return await self._sqlite_writer.transact(work)
+            async with self.engine.begin() as connection:
+                return await work(ServerRows(connection))
+
     async def close(self) -> None:
+        if self._sqlite_writer is not None:
+            await self._sqlite_writer.aclose()
         await self.engine.dispose()
 
 

@@ -7,13 +7,13 @@ Each caller learns of its own work alone: what fails takes no other with it.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from typing import Any, Generic, TypeVar
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from infrastructure.database.engine import Database, is_unavailable
+from infrastructure.database.rows import Rows
 from infrastructure.errors import StorageUnavailable
 
 log = structlog.get_logger()
@@ -28,7 +28,7 @@ class ShutDown(Exception):
 
 
 class GroupCommit(Generic[Work, Done]):
-    """`apply` does a batch of work within a session and says of each what came of it: a result, or an error.
+    """`apply` does a batch of work within a transaction and says of each what came of it: a result, or an error.
 
     Work with the same `key` is never in one batch, and keeps its order. When a batch as a whole fails (a constraint,
     say), its parts are tried one by one.
@@ -37,7 +37,7 @@ class GroupCommit(Generic[Work, Done]):
     def __init__(
         self,
         database: Database,
-        apply: Callable[[AsyncSession, Sequence[Work]], Awaitable[Sequence[Done | Exception]]],
+        apply: Callable[[Rows, Sequence[Work]], Coroutine[Any, Any, Sequence[Done | Exception]]],
         key: Callable[[Work], str],
     ) -> None:
         self._database = database
@@ -92,8 +92,8 @@ class GroupCommit(Generic[Work, Done]):
 
     async def _commit(self, batch: list[tuple[Work, asyncio.Future[Done]]]) -> None:
         try:
-            async with self._database.write() as session:
-                results = await self._apply(session, [work for work, _ in batch])
+            works = [work for work, _ in batch]
+            results = await self._database.transact(lambda rows: self._apply(rows, works))
         except asyncio.CancelledError:
             self._fail(batch, ShutDown())
             raise

@@ -15,12 +15,12 @@ import websockets
 
 from tests.e2e.raw import HANDSHAKE, exchange, head
 from tests.e2e.service import Service, running
-from tests.model_server import ModelServer
+from tests.model_server import Gate, ModelServer
+from tests.model_wire import STREAM_HEAD, Exchange
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 QUESTION = "What is a liquidation threshold?"  # no curated one is close: the model is asked
 TOKENS = [f"word{n} " for n in range(9)]
-SOME = 6  # of them: an earlier test's chat, for which the model is asked for a title, may take one or two
 PASSWORD = "correct horse battery staple"
 NO_TOKEN = "canary.canary.canary"
 AUTH = "/api/v1/auth"
@@ -66,6 +66,23 @@ async def registered(service: Service) -> User:
     user.id = (await user.call("POST", f"{AUTH}/register", 201, json=body)).json()["id"]
     await user.log_in()
     return user
+
+
+def paced(model: ModelServer) -> Gate:
+    """Have answers written at the gate's releases; what else the model is asked for, as titles, does not wait."""
+    gate = model.gate()
+
+    async def answer(exchange: Exchange) -> None:
+        asked = exchange.request.body["messages"][-1]["content"].endswith(QUESTION)
+        await exchange.write(STREAM_HEAD)
+        for token in TOKENS:
+            if asked:
+                await gate.wait()
+            await exchange.event({"content": token})
+        await exchange.end()
+
+    model.script(answer)
+    return gate
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -181,15 +198,14 @@ async def test_where_sign_in_is_required_http_is_closed_too(shared: Service) -> 
 async def test_what_ends_a_credential_ends_its_sockets_in_the_middle_of_an_answer(
     how: str, shared: Service, scripted: ModelServer
 ) -> None:
-    gate = scripted.gate()
-    scripted.tokens(TOKENS, gate=gate)
+    gate = paced(scripted)
     user = await registered(shared)
     key = await user.make_key()
     shown = key["key"] if how == "key deleted" else user.token
     async with shared.socket(additional_headers=bearer(shown)) as socket:
         await socket.hello()
         await socket.send(type="question", question=QUESTION)
-        gate.release(SOME)
+        gate.release(2)
         await socket.until(type="word")
         match how:
             case "logout":
@@ -219,8 +235,7 @@ async def test_a_token_that_runs_out_closes_with_4401_unless_a_new_one_comes(bri
 
 
 async def test_a_foreign_run_is_not_found_as_one_that_never_was(shared: Service, scripted: ModelServer) -> None:
-    gate = scripted.gate()
-    scripted.tokens(TOKENS, gate=gate)
+    gate = paced(scripted)
     alice, bob = await registered(shared), await registered(shared)
     async with (
         shared.socket(additional_headers=bearer(alice.token)) as hers,
@@ -244,8 +259,7 @@ async def test_a_foreign_run_is_not_found_as_one_that_never_was(shared: Service,
 
 
 async def test_another_user_on_the_same_socket_does_not_read_on(shared: Service, scripted: ModelServer) -> None:
-    gate = scripted.gate()
-    scripted.tokens(TOKENS, gate=gate)
+    gate = paced(scripted)
     alice, bob = await registered(shared), await registered(shared)
     async with (
         shared.socket(additional_headers=bearer(alice.token)) as socket,
@@ -254,7 +268,7 @@ async def test_another_user_on_the_same_socket_does_not_read_on(shared: Service,
         await socket.hello()
         await hers.hello()
         await socket.send(type="question", question=QUESTION)
-        gate.release(SOME)
+        gate.release(2)
         run_id = (await socket.until(type="word"))[-1]["run_id"]
         await socket.send(type="auth", token=bob.token)
         assert (await socket.until(status="authenticated"))[-1]["details"]["user_id"] == bob.id

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, TypeVar
 
-from sqlalchemy import Row, bindparam, insert, select, tuple_, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from infrastructure.database.models import Chat, ChatMessage, Run
+from infrastructure.database.rows import Rows, inserting
 from infrastructure.errors import Conflict, InvalidInput, NotFound
 
 NO_CHAT = "No such chat."
@@ -17,30 +17,63 @@ NO_MESSAGE = "No such message."
 REQUEST_MEMORY = timedelta(hours=24)  # how long a request id is remembered, by the contract
 TITLE_CHARS = 80
 
-_chat, _message, _run = Chat.__table__, ChatMessage.__table__, Run.__table__
+_chat: Any = Chat.__table__
+_message: Any = ChatMessage.__table__
+_run: Any = Run.__table__
+_CHAT_COLUMNS = (_chat.c.id, _chat.c.user_id, _chat.c.title, _chat.c.last_position, _chat.c.message_count)
+_CHAT = select(*_CHAT_COLUMNS).where(_chat.c.id == bindparam("id")).with_for_update()
+_NEW_CHAT_COLUMNS = (
+    "id", "user_id", "title", "details", "is_archived", "message_count", "last_position", "created_at", "updated_at",
+)  # fmt: skip
+_ADD_CHAT = {
+    kind: dialect.insert(_chat)
+    .values({name: bindparam(name) for name in _NEW_CHAT_COLUMNS})
+    .on_conflict_do_nothing(index_elements=["id"])
+    for kind, dialect in (("sqlite", sqlite), ("postgresql", postgresql))
+}
 _TAKE_PLACES = (
-    update(_chat)  # type: ignore[arg-type]  # a declarative class's table is typed as any selectable
+    update(_chat)
     .where(_chat.c.id == bindparam("of_chat"))
     .values(last_position=bindparam("position"), message_count=bindparam("count"), updated_at=bindparam("at"))
 )
+_ADD_MESSAGE = inserting(
+    _message, "id", "chat_id", "position", "parent_id", "role", "content", "status", "run_id", "created_at"
+)
+_ADD_RUN = inserting(
+    _run, "id", "chat_id", "user_message_id", "answer_id", "answer_position", "request_id", "request_digest", "worker",
+    "started_at",
+)  # fmt: skip
+_KNOWN_REQUEST = select(
+    _run.c.id, _run.c.request_digest, _run.c.user_message_id, _run.c.answer_id, _run.c.started_at
+).where(_run.c.chat_id == bindparam("chat_id"), _run.c.request_id == bindparam("request_id"))
+_FORGET_REQUEST = update(_run).where(_run.c.id == bindparam("of_run")).values(request_id=None)
+_LAST_ANSWER = select(_run.c.answer_id).where(
+    _run.c.chat_id == bindparam("chat_id"), _run.c.answer_position == bindparam("position")
+)
+_MESSAGE = select(
+    _message.c.id, _message.c.position, _message.c.parent_id, _message.c.role, _message.c.content,
+    _message.c.superseded_at,
+).where(_message.c.id == bindparam("id"), _message.c.chat_id == bindparam("chat_id"))  # fmt: skip
+_SUPERSEDE = (
+    update(_message)
+    .where(_message.c.chat_id == bindparam("of_chat"), _message.c.position >= bindparam("first"))
+    .where(_message.c.superseded_at.is_(None))
+    .values(superseded_at=bindparam("at"))
+)
 _COUNT_ANSWER = (
-    update(_chat)  # type: ignore[arg-type]
+    update(_chat)
     .where(_chat.c.id == bindparam("of_chat"))
     .values(message_count=_chat.c.message_count + 1, updated_at=bindparam("at"))
 )
 _GIVE_TITLE = (
-    update(_chat)  # type: ignore[arg-type]
-    .where(_chat.c.id == bindparam("of_chat"), _chat.c.title.is_(None))
-    .values(title=bindparam("to_title"))
+    update(_chat).where(_chat.c.id == bindparam("of_chat"), _chat.c.title.is_(None)).values(title=bindparam("to_title"))
 )
 _RUN_ENDS = (
     "outcome", "model", "prompt_tokens", "completion_tokens", "confidence", "grounded", "citations", "finish_reason",
     "error_message", "last_seq", "finished_at", "first_token_ms", "duration_ms",
 )  # fmt: skip
 _END_RUN = (
-    update(_run)  # type: ignore[arg-type]
-    .where(_run.c.id == bindparam("of_run"))
-    .values({name: bindparam(f"to_{name}") for name in _RUN_ENDS})
+    update(_run).where(_run.c.id == bindparam("of_run")).values({name: bindparam(f"to_{name}") for name in _RUN_ENDS})
 )
 
 
@@ -77,7 +110,6 @@ class BegunTurn:
     asked_at: int
     question: str
     message_id: str
-    created_chat: bool
     titled: bool
     branched: bool  # an older branch was left: what was known of the conversation is not as it was
 
@@ -108,15 +140,31 @@ class EndedTurn:
 
 
 Turn = NewTurn | EndedTurn
-AnyRow = Row[*tuple[Any, ...]]
 TurnResult = BegunTurn | KnownTurn | None
+AnyTurn = TypeVar("AnyTurn", NewTurn, EndedTurn)
 
 
-async def apply_turns(session: AsyncSession, turns: Sequence[Turn]) -> list[TurnResult | Exception]:
+class _Chat(NamedTuple):
+    id: str
+    owner: str | None
+    title: str | None
+    last_position: int
+    message_count: int
+
+
+class _Message(NamedTuple):
+    id: str
+    position: int
+    parent_id: str | None
+    role: str
+    content: str
+    superseded_at: datetime | None
+
+
+async def apply_turns(rows: Rows, turns: Sequence[Turn]) -> list[TurnResult | Exception]:
     """Begin and end turns, each of another chat: what came of each, in order. An ended turn gives None."""
-    connection = await session.connection()
-    begun = await _Beginning(connection, [turn for turn in turns if isinstance(turn, NewTurn)]).apply()
-    await _end(connection, [turn for turn in turns if isinstance(turn, EndedTurn)])
+    begun = await _Beginning(rows, [turn for turn in turns if isinstance(turn, NewTurn)]).apply()
+    await _end(rows, [turn for turn in turns if isinstance(turn, EndedTurn)])
     results = iter(begun)
     return [next(results) if isinstance(turn, NewTurn) else None for turn in turns]
 
@@ -124,8 +172,8 @@ async def apply_turns(session: AsyncSession, turns: Sequence[Turn]) -> list[Turn
 class _Beginning:
     """New turns of one batch. Rows of their chats are locked, in the order of their ids, before any is looked at."""
 
-    def __init__(self, connection: AsyncConnection, turns: Sequence[NewTurn]) -> None:
-        self._connection = connection
+    def __init__(self, rows: Rows, turns: Sequence[NewTurn]) -> None:
+        self._rows = rows
         self._turns = turns
         self._messages: list[dict[str, Any]] = []
         self._runs: list[dict[str, Any]] = []
@@ -134,78 +182,50 @@ class _Beginning:
     async def apply(self) -> list[TurnResult | Exception]:
         if not self._turns:
             return []
-        chats = await self._chats()
+        chats = await self._chats([turn.chat_id for turn in self._turns])
         missing = [turn for turn in self._turns if turn.creates and turn.chat_id not in chats]
         if missing:
-            await self._create(missing)
-            chats = await self._chats()
-        created = {turn.chat_id for turn in missing}
-        known = await self._known_requests()
+            await self._rows.change(self._rows.pick(_ADD_CHAT), [_chat_row(turn) for turn in _ordered(missing)])
+            chats |= await self._chats([turn.chat_id for turn in missing])
         results: list[TurnResult | Exception] = []
         for turn in self._turns:
             try:
-                results.append(known.get(turn.chat_id) or await self._begin(turn, chats.get(turn.chat_id), created))
+                results.append(await self._known(turn) or await self._begin(turn, chats.get(turn.chat_id)))
             except (NotFound, Conflict, InvalidInput) as error:
                 results.append(error)
         await self._write()
         return results
 
-    async def _chats(self) -> dict[str, AnyRow]:
-        ids = sorted(turn.chat_id for turn in self._turns)
-        columns = (_chat.c.id, _chat.c.user_id, _chat.c.title, _chat.c.last_position, _chat.c.message_count)
-        query = select(*columns).where(_chat.c.id.in_(ids)).order_by(_chat.c.id).with_for_update()
-        return {row.id: row for row in await self._connection.execute(query)}
+    async def _chats(self, ids: Sequence[str]) -> dict[str, _Chat]:
+        found = await self._rows.find(_CHAT, [{"id": chat_id} for chat_id in sorted(ids)])
+        return {row[0]: _Chat(*row) for row in found}
 
-    async def _create(self, turns: Sequence[NewTurn]) -> None:
-        rows: list[dict[str, Any]] = [
-            {
-                "id": turn.chat_id,
-                "user_id": turn.owner,
-                "title": title_of(turn.question) if turn.owner is None else None,
-                "details": {},
-                "is_archived": False,
-                "message_count": 0,
-                "last_position": 0,
-                "created_at": turn.at,
-                "updated_at": turn.at,
-            }
-            for turn in sorted(turns, key=lambda turn: turn.chat_id)
-        ]
-        await self._connection.execute(_or_nothing(self._connection, _chat), rows)
-
-    async def _known_requests(self) -> dict[str, KnownTurn | Conflict]:
-        """By chat: each batch has at most one turn of it."""
-        asked = {(turn.chat_id, turn.request_id): turn for turn in self._turns if turn.request_id}
-        if not asked:
-            return {}
-        columns = (
-            _run.c.id, _run.c.chat_id, _run.c.request_id, _run.c.request_digest, _run.c.user_message_id,
-            _run.c.answer_id, _run.c.started_at,
-        )  # fmt: skip
-        query = select(*columns).where(tuple_(_run.c.chat_id, _run.c.request_id).in_(list(asked)))
-        found: dict[str, KnownTurn | Conflict] = {}
-        for row in (await self._connection.execute(query)).all():
-            turn = asked[row.chat_id, row.request_id]
-            if turn.at - row.started_at >= REQUEST_MEMORY:
-                forget = update(_run).where(_run.c.id == row.id).values(request_id=None)  # type: ignore[arg-type]
-                await self._connection.execute(forget)
-            elif row.request_digest == turn.digest:
-                found[row.chat_id] = KnownTurn(row.id, row.user_message_id, row.answer_id)
+    async def _known(self, turn: NewTurn) -> KnownTurn | None:
+        """What its request id began before."""
+        if turn.request_id is None:
+            return None
+        key = {"chat_id": turn.chat_id, "request_id": turn.request_id}
+        for run_id, digest, message_id, answer_id, started_at in await self._rows.find(_KNOWN_REQUEST, [key]):
+            if turn.at - started_at >= REQUEST_MEMORY:
+                await self._rows.change(_FORGET_REQUEST, [{"of_run": run_id}])
+            elif digest == turn.digest:
+                return KnownTurn(run_id, message_id, answer_id)
             else:
-                found[row.chat_id] = Conflict("This request id was used for another question.")
-        return found
+                raise Conflict("This request id was used for another question.")
+        return None
 
-    async def _begin(self, turn: NewTurn, chat: AnyRow | None, created: set[str]) -> BegunTurn:
-        if chat is None or chat.user_id not in (None, turn.owner):
+    async def _begin(self, turn: NewTurn, chat: _Chat | None) -> BegunTurn:
+        if chat is None or chat.owner not in (None, turn.owner):
             raise NotFound(NO_CHAT)
         position, left = chat.last_position + 1, 0
         question, message_id, asked_at = turn.question, turn.message_id, position
         if target := turn.edits or turn.regenerates:
-            row = await self._user_message(turn.chat_id, target)
-            left = await self._supersede(turn, row.position + (0 if turn.edits else 1))
-            parent = row.parent_id
+            message = await self._user_message(turn.chat_id, target)
+            first = message.position + (0 if turn.edits else 1)
+            left = await self._rows.change(_SUPERSEDE, [{"of_chat": turn.chat_id, "first": first, "at": turn.at}])
+            parent = message.parent_id
             if turn.regenerates:
-                question, message_id, asked_at = row.content, row.id, row.position
+                question, message_id, asked_at = message.content, message.id, message.position
         else:
             parent = await self._last_answer(turn, chat.last_position)
         if not turn.regenerates:
@@ -214,9 +234,8 @@ class _Beginning:
         self._places.append({"of_chat": turn.chat_id, "position": position + 1, "count": count, "at": turn.at})
         self._runs.append(_run_row(turn, message_id, position + 1))
         return BegunTurn(
-            position + 1, chat.last_position, asked_at, question, message_id, turn.chat_id in created,
-            chat.title is not None, bool(target),
-        )  # fmt: skip
+            position + 1, chat.last_position, asked_at, question, message_id, chat.title is not None, bool(target)
+        )
 
     async def _last_answer(self, turn: NewTurn, last_position: int) -> str | None:
         """The answer that stands, or will stand, before this turn: the newest turn is always of the current branch."""
@@ -224,60 +243,59 @@ class _Beginning:
             return None
         if turn.after is not None and turn.after[0] == last_position:
             return turn.after[1]
-        query = select(_run.c.answer_id).where(_run.c.chat_id == turn.chat_id, _run.c.answer_position == last_position)
-        found: str | None = (await self._connection.execute(query)).scalar_one_or_none()
-        return found
+        found = await self._rows.find(_LAST_ANSWER, [{"chat_id": turn.chat_id, "position": last_position}])
+        return found[0][0] if found else None
 
-    async def _user_message(self, chat_id: str, message_id: str) -> AnyRow:
-        columns = (_message.c.id, _message.c.position, _message.c.parent_id, _message.c.role, _message.c.content)
-        query = select(*columns, _message.c.superseded_at).where(
-            _message.c.id == message_id, _message.c.chat_id == chat_id
-        )
-        row = (await self._connection.execute(query)).one_or_none()
-        if row is None:
+    async def _user_message(self, chat_id: str, message_id: str) -> _Message:
+        found = await self._rows.find(_MESSAGE, [{"id": message_id, "chat_id": chat_id}])
+        if not found:
             raise NotFound(NO_MESSAGE)
-        if row.role != "user":
+        message = _Message(*found[0])
+        if message.role != "user":
             raise InvalidInput("Only a user's message can be edited or answered anew.")
-        if row.superseded_at is not None:
+        if message.superseded_at is not None:
             raise Conflict("This message belongs to an older branch of the conversation.")
-        return row
-
-    async def _supersede(self, turn: NewTurn, from_position: int) -> int:
-        """Leave the branch from a position on; how many messages that are."""
-        change = (
-            update(_message)  # type: ignore[arg-type]
-            .where(_message.c.chat_id == turn.chat_id, _message.c.position >= from_position)
-            .where(_message.c.superseded_at.is_(None))
-            .values(superseded_at=turn.at)
-        )
-        return (await self._connection.execute(change)).rowcount
+        return message
 
     async def _write(self) -> None:
         if self._places:
-            await self._connection.execute(_TAKE_PLACES, self._places)
+            await self._rows.change(_TAKE_PLACES, self._places)
         if self._messages:
-            await self._connection.execute(insert(_message), self._messages)  # type: ignore[arg-type]
+            await self._rows.change(_ADD_MESSAGE, self._messages)
         if self._runs:
-            await self._connection.execute(insert(_run), self._runs)  # type: ignore[arg-type]
+            await self._rows.change(_ADD_RUN, self._runs)
 
 
-async def _end(connection: AsyncConnection, turns: Sequence[EndedTurn]) -> None:
+async def _end(rows: Rows, turns: Sequence[EndedTurn]) -> None:
     """Save answers."""
     if not turns:
         return
-    turns = sorted(turns, key=lambda turn: turn.chat_id)  # rows are locked in the same order by everyone
-    await connection.execute(_COUNT_ANSWER, [{"of_chat": turn.chat_id, "at": turn.at} for turn in turns])
-    await connection.execute(insert(_message), [_answer_row(turn) for turn in turns])  # type: ignore[arg-type]
+    turns = _ordered(turns)
+    await rows.change(_COUNT_ANSWER, [{"of_chat": turn.chat_id, "at": turn.at} for turn in turns])
+    await rows.change(_ADD_MESSAGE, [_answer_row(turn) for turn in turns])
     ends = [{"of_run": turn.run_id} | {f"to_{name}": turn.run.get(name) for name in _RUN_ENDS} for turn in turns]
-    await connection.execute(_END_RUN, ends)
+    await rows.change(_END_RUN, ends)
     if titles := [{"of_chat": turn.chat_id, "to_title": turn.title} for turn in turns if turn.title]:
-        await connection.execute(_GIVE_TITLE, titles)
+        await rows.change(_GIVE_TITLE, titles)
 
 
-def _or_nothing(connection: AsyncConnection, table: Any) -> Any:
-    """An insert that leaves a row alone whose key is taken."""
-    kind = sqlite if connection.dialect.name == "sqlite" else postgresql
-    return kind.insert(table).on_conflict_do_nothing(index_elements=["id"])
+def _ordered(turns: Sequence[AnyTurn]) -> list[AnyTurn]:
+    """By chat: rows are locked in the same order by everyone."""
+    return sorted(turns, key=lambda turn: turn.chat_id)
+
+
+def _chat_row(turn: NewTurn) -> dict[str, Any]:
+    return {
+        "id": turn.chat_id,
+        "user_id": turn.owner,
+        "title": title_of(turn.question) if turn.owner is None else None,
+        "details": {},
+        "is_archived": False,
+        "message_count": 0,
+        "last_position": 0,
+        "created_at": turn.at,
+        "updated_at": turn.at,
+    }
 
 
 def _user_message(turn: NewTurn, position: int, parent: str | None) -> dict[str, Any]:
