@@ -8,6 +8,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import orjson
@@ -15,6 +16,7 @@ from sqlalchemy import Insert, Select, Update
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import IntegrityError, OperationalError
 
+from infrastructure.database.models.base import UtcDateTime
 from infrastructure.database.rows import Rows, Values
 
 T = TypeVar("T")
@@ -132,6 +134,12 @@ class _Statement:
 
     def row(self, row: Sequence[Any]) -> Sequence[Any]:
         return [process(value) if process else value for value, process in zip(row, self._results, strict=True)]
+
+
+def _processor(kind: Any) -> Callable[[Any], Any] | None:
+    """What turns a value of this type into one that SQLite keeps. Times are the same in many rows of a transaction."""
+    process: Callable[[Any], Any] | None = kind.dialect_impl(_DIALECT).bind_processor(_DIALECT)
+    return lru_cache(256)(process) if process and isinstance(kind, UtcDateTime) else process
 
 
 def _driven(work: Coroutine[Any, Any, T]) -> T:

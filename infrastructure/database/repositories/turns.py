@@ -34,8 +34,9 @@ _ADD_CHAT = {
 _TAKE_PLACES = (
     update(_chat)
     .where(_chat.c.id == bindparam("of_chat"))
-    .values(last_position=bindparam("position"), message_count=bindparam("count"), updated_at=bindparam("at"))
+    .values(last_position=bindparam("position"), message_count=bindparam("count"))
 )
+"""`updated_at` moves on with the answer: it stands in two indexes, which are not to be written twice for each turn."""
 _ADD_MESSAGE = inserting(
     _message, "id", "chat_id", "position", "parent_id", "role", "content", "status", "run_id", "created_at"
 )
@@ -231,7 +232,7 @@ class _Beginning:
         if not turn.regenerates:
             self._messages.append(_user_message(turn, position, parent))
         count = chat.message_count - left + (not turn.regenerates)
-        self._places.append({"of_chat": turn.chat_id, "position": position + 1, "count": count, "at": turn.at})
+        self._places.append({"of_chat": turn.chat_id, "position": position + 1, "count": count})
         self._runs.append(_run_row(turn, message_id, position + 1))
         return BegunTurn(
             position + 1, chat.last_position, asked_at, question, message_id, chat.title is not None, bool(target)

@@ -2,56 +2,66 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
-from sqlalchemy import event, text
+from sqlalchemy import Column, MetaData, String, Table, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.schema import CreateTable
 
 from infrastructure.database import group_commit
 from infrastructure.database.engine import Database, open_engine
 from infrastructure.database.group_commit import MAX_BATCH, GroupCommit
+from infrastructure.database.rows import Rows, inserting
 from infrastructure.errors import Conflict, StorageUnavailable
 
+NOTE = Table("note", MetaData(), Column("body", String(100), primary_key=True))
+ADD_NOTE = inserting(NOTE, "body")
 
-class Notes:
-    """Work is text whose first letter is its key. `batches` is what came together; the first one can be held up."""
 
-    def __init__(self, database: Database) -> None:
-        self.database = database
-        self.batches: list[list[str]] = []
-        self.commits = 0
+class HeldDatabase(Database):
+    """A database whose next transaction can be kept from beginning."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(open_engine(url))
+        self.transactions = 0
         self.entered = asyncio.Event()
         self.may_go_on = asyncio.Event()
         self.may_go_on.set()
-        self.group = GroupCommit(database, self.apply, lambda work: work[0])
-        event.listen(database.engine.sync_engine, "commit", self._committed)
 
-    def _committed(self, _: object) -> None:
-        self.commits += 1
-
-    async def apply(self, session: AsyncSession, works: Sequence[str]) -> list[str | Exception]:
-        self.batches.append(list(works))
+    async def transact(self, work: Callable[[Rows], Coroutine[Any, Any, Any]]) -> Any:
+        self.transactions += 1
         self.entered.set()
         await self.may_go_on.wait()
-        results: list[str | Exception] = []
-        for work in works:
-            if work.endswith("?"):
-                results.append(Conflict(work))
-            else:
-                await session.execute(text("INSERT INTO note (body) VALUES (:body)"), {"body": work[1:]})
-                results.append(work.upper())
-        return results
+        return await super().transact(work)
+
+
+class Notes:
+    """Work is text whose first letter is its key; what follows is kept. `batches` is what came together."""
+
+    def __init__(self, database: HeldDatabase) -> None:
+        self.database = database
+        self.batches: list[list[str]] = []
+        self.group = GroupCommit(database, self.apply, lambda work: work[0])
+
+    async def apply(self, rows: Rows, works: Sequence[str]) -> list[str | Exception]:
+        self.batches.append(list(works))
+        if kept := [{"body": work[1:]} for work in works if not work.endswith("?")]:
+            await rows.change(ADD_NOTE, kept)
+        return [Conflict(work) if work.endswith("?") else work.upper() for work in works]
 
     async def held(self, work: str = ".first") -> "asyncio.Task[str]":
-        """A first piece of work whose transaction stays open until `may_go_on` is set."""
-        self.may_go_on.clear()
+        """A first piece of work whose transaction is kept back until `go_on`."""
+        self.database.may_go_on.clear()
         first = asyncio.create_task(self.group.submit(work))
-        await self.entered.wait()
+        await self.database.entered.wait()
         return first
+
+    def go_on(self) -> None:
+        self.database.may_go_on.set()
 
     async def submit(self, *works: str) -> "list[asyncio.Task[str]]":
         """Submitted in this order, and waiting."""
@@ -61,43 +71,45 @@ class Notes:
 
     async def kept(self) -> list[str]:
         async with self.database.read() as session:
-            return list((await session.execute(text("SELECT body FROM note ORDER BY body"))).scalars())
+            return list((await session.execute(select(NOTE.c.body).order_by(NOTE.c.body))).scalars())
 
 
 @pytest_asyncio.fixture
-async def notes(database: Database) -> AsyncIterator[Notes]:
+async def notes(database_url: str) -> AsyncIterator[Notes]:
+    database = HeldDatabase(database_url)
     async with database.write() as session:
-        await session.execute(text("CREATE TABLE note (body VARCHAR(100) PRIMARY KEY)"))
+        await session.execute(CreateTable(NOTE))
     notes = Notes(database)
     yield notes
-    notes.may_go_on.set()
+    notes.go_on()
     await notes.group.aclose()
+    await database.close()
 
 
 async def test_what_comes_during_a_transaction_shares_the_next_one(notes: Notes) -> None:
     first = await notes.held()
     letters = "abcdefghij"
     rest = await notes.submit(*(letter * 2 for letter in letters))
-    notes.may_go_on.set()
+    notes.go_on()
     assert await first == ".FIRST"
     assert await asyncio.gather(*rest) == [letter.upper() * 2 for letter in letters]
     assert notes.batches == [[".first"], [letter * 2 for letter in letters]]
-    assert notes.commits == 2
+    assert notes.database.transactions == 2
     assert await notes.kept() == [*letters, "first"]
 
 
-async def test_a_caller_goes_on_only_when_its_work_is_committed(notes: Notes, database: Database) -> None:
-    first = await notes.held()
-    assert await notes.kept() == []
-    notes.may_go_on.set()
-    await first
-    assert await notes.kept() == ["first"]
+async def test_a_caller_goes_on_only_when_others_can_see_its_work(notes: Notes, database_url: str) -> None:
+    elsewhere = Notes(HeldDatabase(database_url))
+    for number in range(20):
+        await notes.group.submit(f"a{number:02}")
+        assert await elsewhere.kept() == [f"{n:02}" for n in range(number + 1)]
+    await elsewhere.database.close()
 
 
 async def test_a_transaction_takes_no_more_than_its_bound(notes: Notes) -> None:
     await notes.held()
     rest = await notes.submit(*(f"{chr(1000 + number)}{number}" for number in range(MAX_BATCH + 5)))
-    notes.may_go_on.set()
+    notes.go_on()
     await asyncio.gather(*rest)
     assert [len(batch) for batch in notes.batches] == [1, MAX_BATCH, 5]
 
@@ -105,7 +117,7 @@ async def test_a_transaction_takes_no_more_than_its_bound(notes: Notes) -> None:
 async def test_work_of_one_key_is_never_in_one_batch_and_keeps_its_order(notes: Notes) -> None:
     first = await notes.held()
     rest = await notes.submit("x1", "x2", "x3", "y4", "y5", "z6")
-    notes.may_go_on.set()
+    notes.go_on()
     await asyncio.gather(first, *rest)
     assert notes.batches == [[".first"], ["x1", "y4", "z6"], ["x2", "y5"], ["x3"]]
 
@@ -115,7 +127,7 @@ async def test_whatever_comes_keys_keep_their_order(notes: Notes) -> None:
     works = [f"{chance.choice('abcdefg')}{number:03}" for number in range(300)]
     await notes.held()
     rest = await notes.submit(*works)
-    notes.may_go_on.set()
+    notes.go_on()
     await asyncio.gather(*rest)
     for batch in notes.batches:
         assert len({work[0] for work in batch}) == len(batch)
@@ -128,7 +140,7 @@ async def test_whatever_comes_keys_keep_their_order(notes: Notes) -> None:
 async def test_an_error_that_is_said_of_one_work_is_for_its_caller_alone(notes: Notes) -> None:
     first = await notes.held()
     good, bad, other = await notes.submit("a1", "b?", "c3")
-    notes.may_go_on.set()
+    notes.go_on()
     await asyncio.gather(first, good, other)
     with pytest.raises(Conflict, match=r"^b\?$"):
         await bad
@@ -139,7 +151,7 @@ async def test_an_error_that_is_said_of_one_work_is_for_its_caller_alone(notes: 
 async def test_work_that_breaks_a_constraint_takes_no_other_with_it(notes: Notes) -> None:
     first = await notes.held()
     tasks = await notes.submit("a1", "b2", "c1", "d4")
-    notes.may_go_on.set()
+    notes.go_on()
     await first
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert [results[0], results[1], results[3]] == ["A1", "B2", "D4"]
@@ -157,14 +169,14 @@ async def test_a_fault_of_one_transaction_is_none_of_the_next(notes: Notes) -> N
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 async def test_when_the_database_cannot_be_had_all_are_told_so(kind: str, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/gone/x.db" if kind == "sqlite" else "postgresql://nobody@127.0.0.1:9/none"
-    database = Database(open_engine(url))
-    (tmp_path / "gone").rmdir() if kind == "sqlite" else None
-    notes = Notes(database)
+    notes = Notes(HeldDatabase(url))
+    if kind == "sqlite":
+        (tmp_path / "gone").rmdir()
     for _ in range(2):  # it is tried anew for whoever comes later
         results = await asyncio.gather(*await notes.submit("a1", "b2", "c3"), return_exceptions=True)
         assert [type(result) for result in results] == [StorageUnavailable] * 3
         assert {result.retry_after for result in results if isinstance(result, StorageUnavailable)} == {1.0}
-    await database.close()
+    await notes.database.close()
 
 
 async def test_too_much_that_waits_is_turned_away(notes: Notes, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,7 +185,7 @@ async def test_too_much_that_waits_is_turned_away(notes: Notes, monkeypatch: pyt
     waiting = await notes.submit("a1", "b2")
     with pytest.raises(StorageUnavailable, match="does not keep up"):
         await notes.group.submit("c3")
-    notes.may_go_on.set()
+    notes.go_on()
     await asyncio.gather(first, *waiting)
     assert await notes.group.submit("d4") == "D4"
     assert await notes.kept() == ["1", "2", "4", "first"]
@@ -185,7 +197,7 @@ async def test_the_work_of_a_caller_who_left_is_done_all_the_same(notes: Notes, 
     waiting, other = await notes.submit("a1", "b2")
     leaver = first if under_way else waiting
     leaver.cancel()
-    notes.may_go_on.set()
+    notes.go_on()
     await asyncio.gather(first, waiting, return_exceptions=True)
     assert leaver.cancelled()
     assert await other == "B2"
@@ -196,7 +208,7 @@ async def test_closing_waits_for_all_that_was_submitted(notes: Notes) -> None:
     await notes.held()
     rest = await notes.submit("a1", "a2", "a3")
     closing = asyncio.create_task(notes.group.aclose())
-    notes.may_go_on.set()
+    notes.go_on()
     await closing
     assert all(task.done() for task in rest)
     assert await notes.kept() == ["1", "2", "3", "first"]
@@ -214,6 +226,6 @@ async def test_when_the_loop_ends_those_who_wait_are_told(notes: Notes) -> None:
     for task in (first, waiting):
         with pytest.raises(StorageUnavailable):
             await task
-    notes.may_go_on.set()
+    notes.go_on()
     assert await notes.kept() == []
     assert await notes.group.submit("b2") == "B2"

@@ -1,0 +1,132 @@
+"""Every route of the service, and to whom it answers what."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+CHATS, AUTH = "/api/v1/chats", "/api/v1/auth"
+CHAT, CONVERSATION = f"{CHATS}/{{chat_id}}", "/api/v1/conversations/{conversation_id}"
+QUESTION = "What is a liquidation threshold?"
+PASSWORD = "correct horse battery staple"
+
+
+class Rule(Enum):
+    """Who is served."""
+
+    OPEN = "everybody, signed in or not, whatever the settings"
+    OPERATIONS = "as the operations pages' own rule says"
+    CALLER = "whoever may come in; it shows and makes nothing but the caller's own"
+    ACCOUNT = "users only"
+    THEIRS = "whose thing it names; for others there is no such thing"
+    SESSION = "as THEIRS, but an id that never was starts a session under it"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A request. What stands in braces, in the path and in the body's texts, is a thing's id: `Things.ids`.
+
+    `status` is what the owner is answered. `hidden`: not in /openapi.json.
+    """
+
+    method: str
+    path: str
+    rule: Rule
+    body: Mapping[str, Any] | None = None
+    status: int = 200
+    query: str = ""
+    form: bool = False
+    hidden: bool = False
+
+    def __str__(self) -> str:
+        named = "" if self.body is None else "+" + "+".join(self.body)
+        return f"{self.method} {self.path}{self.query}{named if self.rule in NAMING else ''}"
+
+    def target(self, ids: Mapping[str, str]) -> str:
+        return filled(self.path + self.query, ids)
+
+
+NAMING = (Rule.THEIRS, Rule.SESSION)
+
+
+def filled(text: str, ids: Mapping[str, str]) -> str:
+    for name, value in ids.items():
+        text = text.replace(f"{{{name}}}", value)
+    return text
+
+
+_ACCOUNTS = (
+    Row("POST", f"{AUTH}/register", Rule.OPEN,
+        {"username": "{name}", "email": "{name}@example.com", "password": PASSWORD}, 201),
+    Row("POST", f"{AUTH}/login", Rule.OPEN, {"username": "{user}", "password": PASSWORD}),
+    Row("POST", f"{AUTH}/token", Rule.OPEN, {"username": "{user}", "password": PASSWORD}, form=True),
+    Row("POST", f"{AUTH}/refresh", Rule.OPEN, {"refresh_token": "{refresh_token}"}),
+    Row("POST", f"{AUTH}/logout", Rule.ACCOUNT, status=204),
+    Row("GET", f"{AUTH}/me", Rule.ACCOUNT),
+    Row("DELETE", f"{AUTH}/me", Rule.ACCOUNT, status=204),
+    Row("POST", f"{AUTH}/change-password", Rule.ACCOUNT,
+        {"old_password": PASSWORD, "new_password": f"another {PASSWORD}"}),
+    Row("POST", f"{AUTH}/api-keys", Rule.ACCOUNT, {"name": "report"}, 201),
+    Row("GET", f"{AUTH}/api-keys", Rule.ACCOUNT),
+    Row("DELETE", f"{AUTH}/api-keys/{{key_id}}", Rule.THEIRS, status=204),
+)  # fmt: skip
+_CHATS = (
+    Row("POST", CHATS, Rule.CALLER, {"title": "Lending"}, 201),
+    Row("GET", CHATS, Rule.CALLER),
+    Row("GET", CHAT, Rule.THEIRS),
+    Row("PATCH", CHAT, Rule.THEIRS, {"title": "Mine"}),
+    Row("DELETE", CHAT, Rule.THEIRS, status=204),
+    Row("GET", f"{CHAT}/export", Rule.THEIRS),
+    Row("GET", f"{CHAT}/export", Rule.THEIRS, query="?format=json"),
+    Row("GET", f"{CHAT}/events", Rule.THEIRS),
+    Row("GET", f"{CHAT}/messages", Rule.THEIRS),
+    Row("GET", f"{CHAT}/messages", Rule.THEIRS, query="?superseded=true"),
+    Row("POST", f"{CHAT}/messages", Rule.THEIRS, {"content": QUESTION}, 201),
+    Row("GET", f"{CHAT}/messages/{{message_id}}", Rule.THEIRS),
+    Row("PATCH", f"{CHAT}/messages/{{message_id}}", Rule.THEIRS, {"content": QUESTION}, 201),
+    Row("POST", f"{CHAT}/messages/{{message_id}}/regenerate", Rule.THEIRS, status=201),
+    Row("POST", f"{CHAT}/messages/{{message_id}}/feedback", Rule.THEIRS, {"is_positive": True}, 201,
+        query="?of={answer_id}"),
+)  # fmt: skip
+_ASK = tuple(
+    row
+    for path in ("/ask", "/v2/ask", "/ask-stream", "/v2/ask-stream")
+    for row in (
+        Row("POST", path, Rule.CALLER, {"question": QUESTION}),
+        Row("POST", path, Rule.SESSION, {"question": QUESTION, "session_id": "{chat_id}"}),
+    )
+)
+_OLDER_CHAT = tuple(
+    row
+    for path in ("/api/v1/chat", "/api/v1/chat/stream", "/api/v1/chat/", "/api/v1/chat/stream/")
+    for row in (
+        Row("POST", path, Rule.CALLER, {"prompt": QUESTION}, hidden=path.endswith("/")),
+        Row("POST", path, Rule.SESSION, {"prompt": QUESTION, "session_id": "{chat_id}"}, hidden=path.endswith("/")),
+        Row("POST", path, Rule.THEIRS, {"message": QUESTION, "conversation_id": "{chat_id}"},
+            hidden=path.endswith("/")),
+    )
+)  # fmt: skip
+_OLDER = (
+    Row("GET", "/api/v1/sessions/", Rule.CALLER),
+    Row("GET", "/api/v1/sessions", Rule.CALLER, hidden=True),
+    Row("GET", "/api/v1/conversations", Rule.CALLER),
+    Row("GET", "/api/v1/conversations/", Rule.CALLER, hidden=True),
+    Row("GET", CONVERSATION, Rule.THEIRS),
+    Row("PATCH", CONVERSATION, Rule.THEIRS, {"title": "Mine"}),
+    Row("DELETE", CONVERSATION, Rule.THEIRS),
+    Row("GET", f"{CONVERSATION}/messages", Rule.THEIRS),
+)
+_RUNS = (
+    Row("GET", "/runs/{run_id}/events", Rule.THEIRS),
+    Row("GET", "/runs/{run_id}/events", Rule.THEIRS, query="?after=1"),
+    Row("POST", "/runs/{run_id}/cancel", Rule.THEIRS, status=202),
+)
+_REST = (
+    *(Row("GET", path, Rule.OPEN) for path in ("/health", "/health/live", "/health/ready")),
+    *(Row("GET", path, Rule.OPEN, hidden=True) for path in ("/", "/docs", "/openapi.json", "/static/page.js")),
+    *(Row("GET", path, Rule.OPERATIONS) for path in ("/metrics", "/ws/stats", "/session/stats", "/rate-limit/status")),
+    Row("GET", "/ws/schema", Rule.CALLER),
+)
+ROWS = (*_ACCOUNTS, *_CHATS, *_ASK, *_OLDER_CHAT, *_OLDER, *_RUNS, *_REST)
+NAMING_ROWS = tuple(row for row in ROWS if row.rule in NAMING)
+"""Those that name a thing of somebody's."""
