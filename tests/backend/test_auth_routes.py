@@ -62,7 +62,8 @@ async def client(database: Database) -> AsyncIterator[Client]:
     )
     install_error_handlers(app, lambda _: None)
     app.include_router(auth.router)
-    app.state.container = SimpleNamespace(accounts=setup.accounts)
+    runner = SimpleNamespace(abandon_owner=setup.abandoned.append)
+    app.state.container = SimpleNamespace(accounts=setup.accounts, runner=runner)
     transport = httpx.ASGITransport(app, client=("192.0.2.1", 5))
     async with httpx.AsyncClient(transport=transport, base_url="http://service.test") as http:
         yield Client(http, setup, hasher)
@@ -278,11 +279,12 @@ async def test_a_changed_password_ends_the_other_logins(client: Client) -> None:
 
 
 async def test_a_deleted_account_is_gone_with_its_tokens_and_keys(client: Client) -> None:
-    await client.register()
+    user = await client.register()
     token = (await client.login())["access_token"]
     key = (await client.send("POST", "api-keys", {"name": "report"}, token)).json()["key"]
     refused(await client.send("DELETE", "me"), 401, "unauthorized")
     assert (await client.send("DELETE", "me", token=token)).status_code == 204
+    assert client.setup.abandoned == [user["id"]]
     for shown in (token, key):
         refused(await client.send("GET", "me", token=shown), 401, "unauthorized")
     body = {"username": "ada", "password": PASSWORD}

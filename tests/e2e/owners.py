@@ -1,10 +1,13 @@
 """Users of a running service with things of their own, and what they are told when they ask for each other's."""
 
+import asyncio
 import json
+import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from uuid import uuid4
 
 import httpx
@@ -32,93 +35,108 @@ class Told:
 
 @dataclass
 class User:
-    """Somebody with an account, logged in. `ids` names what they have; `headers` is what they show."""
+    """Somebody, with a client of their own. `ids` names what they have; who is anonymous has no `headers`."""
 
-    service: Service
     name: str
     headers: dict[str, str]
+    client: httpx.AsyncClient
     ids: dict[str, str] = field(default_factory=dict)
 
-    def client(self) -> httpx.AsyncClient:
-        return self.service.client(headers=self.headers)
 
+class People:
+    """Those who use a service, until the end of the block."""
 
-async def registered(service: Service) -> User:
-    name = f"user-{uuid4().hex[:12]}"
-    body = {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
-    async with service.client() as client:
-        made = await client.post(f"{AUTH}/register", json=body)
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self._clients: list[httpx.AsyncClient] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for client in self._clients:
+            await client.aclose()
+
+    def who_shows(self, headers: dict[str, str], name: str = "", **ids: str) -> User:
+        client = self.service.client(headers=headers, verify=False)  # it is plain HTTP: nothing to set up for TLS
+        self._clients.append(client)
+        return User(name, headers, client, ids)
+
+    def nobody(self) -> User:
+        """An anonymous caller."""
+        return self.who_shows({})
+
+    async def registered(self) -> User:
+        name = f"user-{uuid4().hex[:12]}"
+        body = {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
+        made = await self.nobody().client.post(f"{AUTH}/register", json=body)
         assert made.status_code == 201, made.text
-    return await logged_in(service, name)
+        return await self.logged_in(name)
+
+    async def logged_in(self, name: str) -> User:
+        body = {"username": name, "password": PASSWORD}
+        response = await self.nobody().client.post(f"{AUTH}/login", json=body)
+        assert response.status_code == 200, response.text
+        tokens = response.json()
+        shown = {"Authorization": f"Bearer {tokens['access_token']}"}
+        return self.who_shows(shown, name, user=name, refresh_token=tokens["refresh_token"])
+
+    async def admin(self, database_url: str, folder: Path) -> User:
+        """An admin, made as admins are: at the command line, beside the running service."""
+        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "DATABASE_URL": database_url}
+        environment |= {name: value for name, value in os.environ.items() if name.startswith("COV")}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "backend.cli", "create-admin", "--username", "root", "--email", "root@example.com",
+            "--password-stdin", cwd=folder, env=environment, stdin=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        await process.communicate(PASSWORD.encode())
+        assert process.returncode == 0
+        user = await self.logged_in("root")
+        assert (await user.client.get(f"{AUTH}/me")).json()["is_admin"] is True
+        return user
 
 
-async def logged_in(service: Service, name: str) -> User:
-    async with service.client() as client:
-        response = await client.post(f"{AUTH}/login", json={"username": name, "password": PASSWORD})
-    assert response.status_code == 200, response.text
-    tokens = response.json()
-    user = User(service, name, {"Authorization": f"Bearer {tokens['access_token']}"})
-    user.ids = {"user": name, "refresh_token": tokens["refresh_token"]}
-    return user
-
-
-async def admin(service: Service, folder: Path) -> User:
-    """An admin, made as one is made: at the command line."""
-    from tests.e2e.test_settings_at_start import askgraph_with_input
-
-    raise NotImplementedError(askgraph_with_input, ROOT, folder)
-
-
-def nobody(service: Service) -> User:
-    """An anonymous caller."""
-    return User(service, "", {})
+async def things_of(user: User) -> dict[str, str]:
+    """A new chat of the user's in which a question was answered, and its run: their ids, beside those there were."""
+    client, ids = user.client, dict(user.ids)
+    new = {"title": f"Title {CANARY}", "metadata": {"topic": CANARY}}  # with a title: no model is asked for one
+    chat = await client.post(CHATS, json=new)
+    assert chat.status_code == 201, chat.text
+    ids["chat_id"] = ids["conversation_id"] = chat.json()["id"]
+    asked = await client.post("/v2/ask", json={"question": f"{QUESTION} {CANARY}", "session_id": ids["chat_id"]})
+    assert asked.status_code == 200, asked.text
+    ids["run_id"] = asked.json()["run_id"]
+    question, answer = (await client.get(f"{CHATS}/{ids['chat_id']}/messages")).json()["items"]
+    return ids | {"message_id": question["id"], "answer_id": answer["id"]}
 
 
 async def with_things(user: User) -> User:
-    """The user, with a chat in which a question was answered, its run, and an API key."""
-    async with user.client() as client:
-        new = {"title": f"Title {CANARY}", "metadata": {"topic": CANARY}}  # with a title: no model is asked for one
-        chat = await client.post(CHATS, json=new)
-        assert chat.status_code == 201, chat.text
-        user.ids["chat_id"] = user.ids["conversation_id"] = chat.json()["id"]
-        asked = await client.post("/v2/ask", json={"question": f"{QUESTION} {CANARY}", "session_id": chat.json()["id"]})
-        assert asked.status_code == 200, asked.text
-        user.ids["run_id"] = asked.json()["run_id"]
-        question, answer = (await client.get(f"{CHATS}/{user.ids['chat_id']}/messages")).json()["items"]
-        user.ids |= {"message_id": question["id"], "answer_id": answer["id"]}
-        if user.headers:
-            key = (await client.post(f"{AUTH}/api-keys", json={"name": f"key {CANARY}"})).json()
-            user.ids |= {"key_id": key["id"], "key": key["key"]}
+    """The same user, with a chat and an API key."""
+    key = (await user.client.post(f"{AUTH}/api-keys", json={"name": f"key {CANARY}"})).json()
+    user.ids = await things_of(user) | {"key_id": key["id"], "key": key["key"]}
     return user
 
 
 async def all_of(user: User) -> list[Any]:
     """Everything that the user has, to see that it stays as it is."""
-    async with user.client() as client:
-        paths = [f"{CHATS}/{user.ids['chat_id']}/export?format=json", f"{CHATS}?page_size=100"]
-        paths += [f"{CHATS}/{user.ids['chat_id']}/messages?superseded=true"]
-        chat = [(await client.get(path)).json() for path in paths]
-        keys = (await client.get(f"{AUTH}/api-keys")).json()["items"] if user.headers else []
-    return [*chat, [(key["id"], key["name"]) for key in keys]]
+    chat = f"{CHATS}/{user.ids['chat_id']}"
+    paths = (f"{chat}/export?format=json", f"{chat}/messages?superseded=true", f"{CHATS}?page_size=100")
+    keys = (await user.client.get(f"{AUTH}/api-keys")).json()["items"]
+    return [*[(await user.client.get(path)).json() for path in paths], [(key["id"], key["name"]) for key in keys]]
 
 
-async def call(
-    client: httpx.AsyncClient, row: Row, ids: Mapping[str, str], method: str | None = None, **headers: str
-) -> Told:
+async def call(user: User, row: Row, ids: Mapping[str, str], method: str | None = None, **headers: str) -> Told:
     """Send the row's request for those things. Of a stream that does not end, only the head is read."""
     ids = {"name": f"user-{uuid4().hex[:12]}", **ids}
     body: dict[str, Any] = {}
     if row.body is not None and method is None:
         fields = {name: filled(value, ids) if isinstance(value, str) else value for name, value in row.body.items()}
         body = {"data": fields} if row.form else {"json": fields}
-    path = row.target(ids)
-    if "{answer_id}" in row.query:  # feedback is for answers: their id stands in the path
-        path = filled(row.path, ids | {"message_id": ids["answer_id"]})
-    return await send(client, method or row.method, path, headers=headers, **body)
+    return await send(user, method or row.method, row.target(ids), headers=headers, **body)
 
 
-async def send(client: httpx.AsyncClient, method: str, path: str, **options: Any) -> Told:
-    async with client.stream(method, path, **options) as response:
+async def send(user: User, method: str, path: str, **options: Any) -> Told:
+    async with user.client.stream(method, path, **options) as response:
         endless = path.endswith("/events") and "/chats/" in path and response.status_code == 200
         body = b"" if endless else await response.aread()
     request_id = response.headers.get("x-request-id", "")

@@ -24,7 +24,7 @@ class Rule(Enum):
 
 @dataclass(frozen=True)
 class Row:
-    """A request. What stands in braces, in the path and in the body's texts, is a thing's id: `Things.ids`.
+    """A request. What stands in braces, in the path and in the body's texts, is a thing's id: `owners.User.ids`.
 
     `status` is what the owner is answered. `hidden`: not in /openapi.json.
     """
@@ -41,6 +41,11 @@ class Row:
     def __str__(self) -> str:
         named = "" if self.body is None else "+" + "+".join(self.body)
         return f"{self.method} {self.path}{self.query}{named if self.rule in NAMING else ''}"
+
+    @property
+    def route(self) -> tuple[str, str]:
+        """As /openapi.json has it."""
+        return self.method, self.path.replace("{answer_id}", "{message_id}")
 
     def target(self, ids: Mapping[str, str]) -> str:
         return filled(self.path + self.query, ids)
@@ -85,8 +90,7 @@ _CHATS = (
     Row("GET", f"{CHAT}/messages/{{message_id}}", Rule.THEIRS),
     Row("PATCH", f"{CHAT}/messages/{{message_id}}", Rule.THEIRS, {"content": QUESTION}, 201),
     Row("POST", f"{CHAT}/messages/{{message_id}}/regenerate", Rule.THEIRS, status=201),
-    Row("POST", f"{CHAT}/messages/{{message_id}}/feedback", Rule.THEIRS, {"is_positive": True}, 201,
-        query="?of={answer_id}"),
+    Row("POST", f"{CHAT}/messages/{{answer_id}}/feedback", Rule.THEIRS, {"is_positive": True}, 201),
 )  # fmt: skip
 _ASK = tuple(
     row

@@ -67,6 +67,7 @@ class Setup:
         )  # fmt: skip
         self.ended: list[str] = []
         self.accounts.listen(self.ended.append)
+        self.abandoned: list[str] = []  # users whose runs were to be stopped
 
     async def ada(self, username: str = "ada", password: str = PASSWORD) -> Account:
         return await self.accounts.register(NewUser(username, f"{username}@example.com", password))

@@ -199,7 +199,7 @@ async def test_a_first_frame_out_of_line_begins_no_run() -> None:
     with pytest.raises(ValueError, match="does not follow"):
         log.append(RUN, word(2))
     with pytest.raises(NotFound):
-        log.require(RUN)
+        log.owner(RUN)
 
 
 async def test_nothing_follows_a_terminal_frame() -> None:
@@ -218,8 +218,29 @@ async def test_an_unknown_run_is_not_found() -> None:
     with pytest.raises(NotFound):
         log.answer(RUN)
     with pytest.raises(NotFound):
-        log.require(RUN)
+        log.owner(RUN)
     assert log.last_seq(RUN) == 0
+
+
+async def test_a_run_belongs_to_whoever_it_was_opened_for() -> None:
+    log = MemoryEventLog()
+    log.open(RUN, "ada")
+    log.append(RUN, word(1))
+    assert log.owner(RUN) == "ada"
+    with pytest.raises(ValueError, match="has begun"):
+        log.open(RUN, "somebody else")
+    log.append("nobodys", word(1))
+    assert log.owner("nobodys") is None
+
+
+async def test_an_ended_run_is_restored_as_a_gap_its_text_and_its_last_frame() -> None:
+    log = MemoryEventLog()
+    log.restore(RUN, "ada", "the answer", entry(9, terminal=True))
+    [batch] = await read_all(log)
+    assert (batch.gap, seqs([batch])) == (Gap(1, 8, "the answer"), [9])
+    assert (log.owner(RUN), log.answer(RUN), log.last_seq(RUN)) == ("ada", "the answer", 9)
+    log.restore(RUN, "eve", "another", entry(3, terminal=True))
+    assert log.owner(RUN) == "ada", "what is here is not replaced"
 
 
 async def test_whoever_waits_for_the_end_gets_the_last_frame() -> None:
