@@ -97,7 +97,7 @@ class Keeper:
             message = message_fields(chat_id, run.answer_id, "assistant", answer, self._now(), status, run.facts)
             self._feed.publish(chat_id, MESSAGE_COMPLETED, {"run_id": run.id, "message": message})
             title = {} if run.begun.titled else {"title": title_of(run.question)}
-            self._feed.publish(chat_id, CHAT_UPDATED, {"id": chat_id, "updated_at": iso(self._now()), **title})
+            self._feed.publish(chat_id, CHAT_UPDATED, {"id": chat_id, "updated_at": iso(run.begun.at), **title})
         if not run.begun.titled and status == "complete":
             self._on_first_exchange(chat_id, run.question, answer)
 

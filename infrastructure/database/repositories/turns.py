@@ -34,9 +34,8 @@ _ADD_CHAT = {
 _TAKE_PLACES = (
     update(_chat)
     .where(_chat.c.id == bindparam("of_chat"))
-    .values(last_position=bindparam("position"), message_count=bindparam("count"))
+    .values(last_position=bindparam("position"), message_count=bindparam("count"), updated_at=bindparam("at"))
 )
-"""`updated_at` moves on with the answer: it stands in two indexes, which are not to be written twice for each turn."""
 _ADD_MESSAGE = inserting(
     _message, "id", "chat_id", "position", "parent_id", "role", "content", "status", "run_id", "created_at"
 )
@@ -60,11 +59,6 @@ _SUPERSEDE = (
     .where(_message.c.chat_id == bindparam("of_chat"), _message.c.position >= bindparam("first"))
     .where(_message.c.superseded_at.is_(None))
     .values(superseded_at=bindparam("at"))
-)
-_COUNT_ANSWER = (
-    update(_chat)
-    .where(_chat.c.id == bindparam("of_chat"))
-    .values(message_count=_chat.c.message_count + 1, updated_at=bindparam("at"))
 )
 _GIVE_TITLE = (
     update(_chat).where(_chat.c.id == bindparam("of_chat"), _chat.c.title.is_(None)).values(title=bindparam("to_title"))
@@ -113,6 +107,7 @@ class BegunTurn:
     message_id: str
     titled: bool
     branched: bool  # an older branch was left: what was known of the conversation is not as it was
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,12 +226,14 @@ class _Beginning:
             parent = await self._last_answer(turn, chat.last_position)
         if not turn.regenerates:
             self._messages.append(_user_message(turn, position, parent))
-        count = chat.message_count - left + (not turn.regenerates)
-        self._places.append({"of_chat": turn.chat_id, "position": position + 1, "count": count})
+        # The answer is counted beforehand, as every run gets one: a chat stands in two indexes, and is so written once.
+        count = chat.message_count - left + (1 if turn.regenerates else 2)
+        self._places.append({"of_chat": turn.chat_id, "position": position + 1, "count": count, "at": turn.at})
         self._runs.append(_run_row(turn, message_id, position + 1))
         return BegunTurn(
-            position + 1, chat.last_position, asked_at, question, message_id, chat.title is not None, bool(target)
-        )
+            position + 1, chat.last_position, asked_at, question, message_id, chat.title is not None, bool(target),
+            turn.at,
+        )  # fmt: skip
 
     async def _last_answer(self, turn: NewTurn, last_position: int) -> str | None:
         """The answer that stands, or will stand, before this turn: the newest turn is always of the current branch."""
@@ -272,7 +269,6 @@ async def _end(rows: Rows, turns: Sequence[EndedTurn]) -> None:
     if not turns:
         return
     turns = _ordered(turns)
-    await rows.change(_COUNT_ANSWER, [{"of_chat": turn.chat_id, "at": turn.at} for turn in turns])
     await rows.change(_ADD_MESSAGE, [_answer_row(turn) for turn in turns])
     ends = [{"of_run": turn.run_id} | {f"to_{name}": turn.run.get(name) for name in _RUN_ENDS} for turn in turns]
     await rows.change(_END_RUN, ends)
