@@ -9,7 +9,7 @@ from agents.ports import Model
 from backend.settings import Settings
 from infrastructure.cache_store import CacheStore
 from infrastructure.database.engine import Database, open_engine
-from infrastructure.database.migrate import is_current, upgrade
+from infrastructure.database.migrate import bring_up_to_date
 from infrastructure.embedders.wordllama import WordLlamaEmbedder
 from infrastructure.lexical.tantivy import LexicalIndex
 from infrastructure.monitoring import Metrics
@@ -53,8 +53,7 @@ async def open_knowledge(settings: Settings, metrics: Metrics, stack: AsyncExitS
     engine = open_engine(settings.database_url, pool_size=settings.database_pool_size)
     database = Database(engine)
     stack.push_async_callback(database.close)
-    if not await is_current(engine):
-        await upgrade(settings.database_url)
+    await bring_up_to_date(settings.database_url)
     cache = CacheManager(
         CacheStore(settings.cache_dir),
         max_bytes=settings.cache_max_size,

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from pydantic import ValidationError
@@ -21,6 +21,7 @@ app = typer.Typer(
 def serve() -> None:
     """Bring the database up to date, then serve until a signal comes."""
     settings = _settings()
+    _look_before(settings)
     if settings.reload:
         import uvicorn
 
@@ -75,6 +76,27 @@ def create_admin(
     else:
         password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
     raise typer.Exit(asyncio.run(create_admin(settings, username, email, password)))
+
+
+def _look_before(settings: Settings) -> None:
+    """What would end the start is said in one line here, and not as a traceback from within it."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from backend.secret_key import BadSecretKey, load_secret_key
+    from infrastructure.database.migrate import bring_up_to_date
+
+    try:
+        load_secret_key(settings, warn=False)
+        asyncio.run(bring_up_to_date(settings.database_url))
+    except BadSecretKey as error:
+        _end(str(error))
+    except (SQLAlchemyError, OSError) as error:
+        _end(f"the database or the data folder cannot be used: {type(error).__name__}")
+
+
+def _end(problem: str) -> NoReturn:
+    print(f"askgraph: {problem}", file=sys.stderr)
+    raise typer.Exit(1)
 
 
 def _settings() -> Settings:

@@ -17,7 +17,7 @@ class BadSecretKey(Exception):
     """The kept key cannot be used; the message names the file."""
 
 
-def load_secret_key(settings: Settings) -> str:
+def load_secret_key(settings: Settings, *, warn: bool = True) -> str:
     """SECRET_KEY, else the key in `DATA_DIR/secret_key`, which is made when missing. Reads and writes a small file.
 
     Raises:
@@ -29,7 +29,7 @@ def load_secret_key(settings: Settings) -> str:
     path = settings.data_dir / FILE_NAME
     if not path.exists():
         _make(path)
-    if settings.production:
+    if settings.production and warn:
         log.warning("SECRET_KEY is not set: a key was made, and is kept in the data folder", file=FILE_NAME)
     return _read(path)
 

@@ -34,6 +34,7 @@ STATUS_OF_KIND = {
     "provider_unavailable": 503,
     "shutting_down": 503,
     "storage_unavailable": 503,
+    "interrupted": 503,
 }
 KIND_OF_STATUS = {status: kind for kind, status in STATUS_OF_KIND.items() if status != 503} | {503: "unavailable"}
 MAX_PROBLEMS = 20

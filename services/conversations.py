@@ -15,6 +15,7 @@ from infrastructure.database.repositories.conversations import (
     ConversationRepository,
     StoredRun,
     StoredTurn,
+    UnfinishedRun,
 )
 from infrastructure.database.repositories.turns import (
     BegunTurn,
@@ -25,12 +26,16 @@ from infrastructure.database.repositories.turns import (
     TurnResult,
     apply_turns,
 )
-from infrastructure.errors import StorageUnavailable
+from infrastructure.errors import StorageUnavailable, Unauthorized
 
 log = structlog.get_logger()
 END_PAUSES = (0.1, 0.5, 1.0, 2.0, 4.0, 8.0)  # seconds between tries to save an answer: a restart fits in
 INTERRUPT_AT_ONCE = 500
 INTERRUPTED = "interrupted"
+AFTER_ALL_FRAMES = 1_000_000
+"""The number of an interrupted run's last frame. How many frames it had said died with its process; whoever has read
+some of them must find this one behind them.
+"""
 
 
 class Conversations:
@@ -47,9 +52,13 @@ class Conversations:
         Raises:
             NotFound: the chat is somebody else's, or has to be there and is not; or no such message.
             Conflict: the request id came with another question; or the message belongs to an older branch.
+            Unauthorized: the account that asks is gone.
             StorageUnavailable: the database does not answer.
         """
-        return cast(BegunTurn | KnownTurn, await self._turns.submit(turn))
+        try:
+            return cast(BegunTurn | KnownTurn, await self._turns.submit(turn))
+        except IntegrityError:  # deleted between being recognised and here
+            raise Unauthorized("Sign in first.") from None
 
     async def end(self, turn: EndedTurn) -> None:
         """Keep an answer and what came of its run. A chat that was deleted meanwhile keeps nothing.
@@ -94,21 +103,30 @@ class Conversations:
         """End the runs that a process left behind when it died: their questions stand, with an empty answer that says
         `error`. Only for a database that no other process writes to.
         """
-        count = 0
+        seen: set[str] = set()
         while True:
             async with self._database.read() as session:
-                runs = await ConversationRepository(session).unfinished(INTERRUPT_AT_ONCE)
+                found = await ConversationRepository(session).unfinished(INTERRUPT_AT_ONCE)
+            runs = [run for run in found if run.id not in seen]  # one that cannot be ended is not tried for ever
             if not runs:
-                return count
-            ended = {"outcome": INTERRUPTED, "error_message": "The service stopped while it answered.", "last_seq": 2}
-            for run in runs:
-                await self.end(
-                    EndedTurn(
-                        run.chat_id, run.id, run.answer_id, run.user_message_id, run.answer_position, "", "error",
-                        self._clock(), None, ended | {"finished_at": self._clock()},
-                    )
-                )  # fmt: skip
-            count += len(runs)
+                return len(seen)
+            await asyncio.gather(*(self._interrupt(run) for run in runs))
+            seen.update(run.id for run in runs)
+
+    async def _interrupt(self, run: UnfinishedRun) -> None:
+        now = self._clock()
+        facts = {
+            "outcome": INTERRUPTED,
+            "error_message": "The service stopped while it answered.",
+            "last_seq": AFTER_ALL_FRAMES,
+            "finished_at": now,
+        }
+        await self.end(
+            EndedTurn(
+                run.chat_id, run.id, run.answer_id, run.user_message_id, run.answer_position, "", "error", now, None,
+                facts,
+            )
+        )  # fmt: skip
 
     async def aclose(self) -> None:
         """Wait until everything that was begun to be written is."""

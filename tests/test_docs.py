@@ -3,11 +3,16 @@
 import asyncio
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
+from backend.main import create_app
+from backend.settings import Settings
+from infrastructure.database.models import Base
 from infrastructure.monitoring import Metrics
 from services.knowledge.extract import extract
 from tests.e2e.service import running
@@ -17,6 +22,9 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglo
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 CODE = re.compile(r"^```.*?^```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+TABLE = re.compile(r"^    (\w+) \{\n(.*?)^    \}", re.MULTILINE | re.DOTALL)
+REFERENCE = re.compile(r"^    (\w+) (\|\||\|o)--o[{|] (\w+) :", re.MULTILINE)
+SHELL = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 QUESTIONS = json.loads((ROOT / "tests" / "data" / "sample_questions.json").read_text("utf-8"))
 
 
@@ -66,3 +74,58 @@ async def test_the_client_in_the_guide_works_as_it_stands(tmp_path: Path) -> Non
         )
         said, _ = await asyncio.wait_for(client.communicate(), 30)
     assert b"within a single blockchain transaction" in said
+
+
+def test_the_diagram_has_the_tables_and_columns_of_the_models() -> None:
+    diagram = (ROOT / "docs" / "data_model.md").read_text("utf-8")
+    drawn = {}
+    for table, lines in TABLE.findall(diagram):
+        columns = [line.split() for line in lines.splitlines()]
+        drawn[table] = {
+            name: ("PK" in rest[:1], "FK" in " ".join(rest).split('"')[0], '"null' in " ".join(rest))
+            for _, name, *rest in columns
+        }
+    assert drawn == {
+        table.name: {
+            column.name: (column.primary_key, bool(column.foreign_keys), bool(column.nullable))
+            for column in table.columns
+        }
+        for table in Base.metadata.tables.values()
+    }
+
+
+def test_the_diagram_has_the_references_of_the_models() -> None:
+    drawn = REFERENCE.findall((ROOT / "docs" / "data_model.md").read_text("utf-8"))
+    assert sorted(drawn) == sorted(
+        (key.column.table.name, "|o" if key.parent.nullable else "||", table.name)
+        for table in Base.metadata.tables.values()
+        for key in table.foreign_keys
+    )
+
+
+def test_every_route_of_accounts_and_chats_stands_in_their_guides() -> None:
+    guides = "".join((ROOT / "docs" / name).read_text("utf-8") for name in ("accounts.md", "chats.md"))
+    paths = create_app(Settings(_env_file=None)).openapi()["paths"]
+    own = [re.sub(r"/\{\w+\}", "", path).removeprefix("/api/v1").rstrip("/") for path in paths if "/api/v1/" in path]
+    assert len(own) > 20
+    assert [path for path in own if path.rsplit("/", 1)[-1] not in guides] == []
+
+
+@pytest.mark.skipif(shutil.which("jq") is None or shutil.which("curl") is None, reason="the examples use both")
+async def test_the_examples_of_accounts_and_chats_work_as_they_stand(tmp_path: Path) -> None:
+    accounts, chats = (SHELL.findall((ROOT / "docs" / name).read_text("utf-8")) for name in ("accounts.md", "chats.md"))
+    strict = 'set -euo pipefail; curl() { command curl --fail-with-body "$@"; }'
+    script = "\n".join((strict, *accounts[:-1], *chats, accounts[-1]))  # the account is left last
+    async with running(tmp_path) as service, service.client() as client:
+        examples = await asyncio.create_subprocess_exec(
+            "bash", "-c", script.replace("127.0.0.1:8000", f"127.0.0.1:{service.port}"),
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        said, _ = await asyncio.wait_for(examples.communicate(), 60)
+        assert examples.returncode == 0, said.decode()
+        again = await client.post(
+            "/api/v1/auth/login", json={"username": "ada", "password": "correct horse battery staple"}
+        )
+    assert b"A health factor below 1 means" in said
+    assert b"A flash loan is a loan" in said
+    assert again.status_code == httpx.codes.UNAUTHORIZED

@@ -21,8 +21,11 @@ def _username(value: str) -> str:
         raise PydanticCustomError("username", str(error)) from None
 
 
-def _kept_text(value: object) -> object:
-    return valid_text(value) if isinstance(value, str) else value
+def _bare_address(value: object) -> object:
+    """No `Ada <ada@example.com>`: pydantic would take the address out of it."""
+    if isinstance(value, str) and ("<" in valid_text(value) or ">" in value):
+        raise PydanticCustomError("address", "must be an email address and nothing else")
+    return value
 
 
 Username = Annotated[CleanText, Field(min_length=MIN_CHARS, max_length=MAX_CHARS), AfterValidator(_username)]
@@ -42,7 +45,7 @@ class RegisterRequest(BaseModel):
     model_config = _example(username="ada", email="ada@example.com", password=EXAMPLE_PASSWORD, fullname="Ada Lovelace")
 
     username: Username = Field(description="Letters, digits, dots, underscores, hyphens. Unique whatever its case.")
-    email: Annotated[EmailStr, BeforeValidator(_kept_text)]
+    email: Annotated[EmailStr, BeforeValidator(_bare_address)]
     password: NewPassword = Field(description="Taken as it is: no normalisation.")
     fullname: Annotated[CleanText, Field(max_length=200)] | None = None
 

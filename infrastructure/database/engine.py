@@ -1,8 +1,8 @@
 """The relational database: how its engine is made, and how a transaction is opened for reading or for writing."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +20,8 @@ _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "p
 _WRITING = {"askgraph_writing": True}
 T = TypeVar("T")
 BUSY_TIMEOUT_MS = 5000
+_AWAY = ("08", "53", "57P", "25006")
+"""PostgreSQL's codes for: no connection, no room for one more, starting or shutting down, a standby that only reads."""
 _POSTGRESQL: dict[str, Any] = {
     # Behind PgBouncer in transaction mode the next transaction may be on another server connection, which knows of no
     # statement prepared before: only unnamed ones are used, and none is kept.
@@ -46,6 +48,8 @@ def async_url(url: str) -> URL:
     backend = parsed.drivername.partition("+")[0]
     if backend not in _DRIVERS:
         raise ValueError(f"unsupported database: {backend}")
+    if backend != "sqlite" and (mode := parsed.query.get("sslmode")) is not None:  # libpq's name for what asyncpg has
+        parsed = parsed.difference_update_query(["sslmode"]).update_query_dict({"ssl": mode})
     return parsed.set(drivername=_DRIVERS[backend])
 
 
@@ -123,8 +127,9 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
         """A session that only reads: it never waits for a writer, and what it changed is not kept."""
-        async with AsyncSession(self.engine, expire_on_commit=False) as session:
-            yield session
+        with _as_database_errors():
+            async with AsyncSession(self.engine, expire_on_commit=False) as session:
+                yield session
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
@@ -133,16 +138,18 @@ class Database:
         SQLite has one writer at a time. Those of this process stand in line here, in the order of coming; waiting in
         the database itself is polling, which is slow and lets some wait for ever.
         """
-        async with self._turn, AsyncSession(self._writer, expire_on_commit=False) as session, session.begin():
-            yield session
+        with _as_database_errors():
+            async with self._turn, AsyncSession(self._writer, expire_on_commit=False) as session, session.begin():
+                yield session
 
     async def transact(self, work: Callable[[Rows], Coroutine[Any, Any, T]]) -> T:
         """A unit of work over fixed statements: the lean way for what is written with every answer."""
-        async with self._turn:
-            if self._sqlite_writer is not None:
-                return await self._sqlite_writer.transact(work)
-            async with self.engine.begin() as connection:
-                return await work(ServerRows(connection))
+        with _as_database_errors():
+            async with self._turn:
+                if self._sqlite_writer is not None:
+                    return await self._sqlite_writer.transact(work)
+                async with self.engine.begin() as connection:
+                    return await work(ServerRows(connection))
 
     async def close(self) -> None:
         if self._sqlite_writer is not None:
@@ -150,8 +157,19 @@ class Database:
         await self.engine.dispose()
 
 
+@contextmanager
+def _as_database_errors() -> Iterator[None]:
+    """asyncpg says with an OSError of the system's that it cannot connect; to those above it is a database's error."""
+    try:
+        yield
+    except OSError as fault:
+        raise OperationalError(None, None, fault) from fault
+
+
 def is_unavailable(fault: BaseException) -> bool:
     """Whether it is the database that cannot be had, and not this work that cannot be done."""
-    if isinstance(fault, DBAPIError) and fault.connection_invalidated:
+    if isinstance(fault, DBAPIError) and (
+        fault.connection_invalidated or str(getattr(fault.orig, "sqlstate", None)).startswith(_AWAY)
+    ):
         return True
     return isinstance(fault, OperationalError | InterfaceError | SqlTimeout | OSError)

@@ -40,6 +40,21 @@ async def is_current(engine: AsyncEngine) -> bool:
     return bool(found == newest_revision())
 
 
+async def bring_up_to_date(url: str) -> None:
+    """Bring the database at `url` to the newest revision, if it is not there.
+
+    Raises:
+        SQLAlchemyError, OSError: it cannot be had.
+    """
+    engine = open_engine(url, poolclass=NullPool)
+    try:
+        current = await is_current(engine)
+    finally:
+        await engine.dispose()
+    if not current:
+        await upgrade(url)
+
+
 async def upgrade(url: str, revision: str = "head") -> None:
     """Bring the database at `url` up to `revision`. Two processes that do it at once take turns."""
     from alembic import command

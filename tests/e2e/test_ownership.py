@@ -33,7 +33,8 @@ NOWHERE = (
     "/health/../api/v1/chats", "/docs/..%2fapi%2fv1%2fchats", "/api/v1/auth/login/../me", "/%2e/health", "/health%3f",
     "/api/v1/auth/login%2f..%2fme", "/api/v1/auth/login%00", "/health;/../api/v1/chats", "/%ED%A0%80", "/%ff",
 )  # fmt: skip
-TOKENS = ["It ", "is ", "a ", "value."]
+TOKENS = [f"word{n} " for n in range(9)]
+SOME = 6  # of them: two earlier chats for which the model is asked for a title may take their share
 
 
 @dataclass
@@ -110,7 +111,7 @@ async def test_another_users_thing_is_as_one_that_never_was(row: Row, world: Wor
             assert theirs == await call(stranger, unknown, never())
 
 
-@pytest.mark.parametrize("row", NAMING_ROWS, ids=str)
+@pytest.mark.parametrize("row", {row.path: row for row in NAMING_ROWS}.values(), ids=str)
 async def test_other_methods_and_spellings_show_nothing_either(row: Row, world: World) -> None:
     spelt = row.path.removesuffix("/") if row.path.endswith("/") else f"{row.path}/"
     variants = [(method, row) for method in ODD_METHODS if method != row.method]
@@ -138,7 +139,7 @@ async def test_who_has_to_sign_in_is_told_so(row: Row, world: World) -> None:
     """On every route where sign-in is required; else where something is a user's only."""
     if not (world.closed or row.path.startswith(AUTH)):
         return
-    for method in (row.method, *ODD_METHODS) if world.closed else (row.method,):
+    for method in (row.method, "OPTIONS", "HEAD", "PUT") if world.closed else (row.method,):
         other = None if method == row.method else method
         theirs = await call(world.strangers["nobody"], row, world.owner.ids, other)
         assert theirs == await call(world.strangers["nobody"], row, never(), other)
@@ -257,7 +258,7 @@ async def test_a_request_id_is_the_callers_own(world: World) -> None:
     assert len(set(runs.values())) == len(runs) == (3 if world.closed else 4)
 
 
-@pytest.mark.parametrize("row", [row for row in NAMING_ROWS if row.body and row.method == "POST"], ids=str)
+@pytest.mark.parametrize("row", [row for row in NAMING_ROWS if row.query == "" and QUESTION in str(row.body)], ids=str)
 async def test_a_request_id_says_nothing_of_anothers_chat(row: Row, world: World) -> None:
     """Neither that there was a request of that id, nor what was asked."""
     ids = await things_of(world.busy)
@@ -320,7 +321,7 @@ async def test_a_run_under_way_is_neither_read_nor_stopped_by_a_stranger(world: 
         await socket.hello()
         await socket.send(type="question", question=QUESTION, session_id=ids["chat_id"])
         ids["run_id"] = (await socket.next())["run_id"]
-        gate.release(2)
+        gate.release(SOME)
         await socket.until(type="word")
         for stranger in world.who_may_come_in:
             await _kept_out(world, stranger, ids)

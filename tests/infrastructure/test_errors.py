@@ -26,7 +26,13 @@ def test_the_tree_in_the_file_names_all_of_it() -> None:
 
 def test_what_may_be_tried_again() -> None:
     again = {error.__name__ for error in tree(AskGraphError) if error.retryable}
-    assert again == {"RateLimited", "ShuttingDown", "StorageUnavailable", "ProviderUnavailable", "ProviderProtocolError"}
+    assert again == {
+        "RateLimited",
+        "ShuttingDown",
+        "StorageUnavailable",
+        "ProviderUnavailable",
+        "ProviderProtocolError",
+    }
 
 
 def test_kinds_and_statuses_fit_together() -> None:

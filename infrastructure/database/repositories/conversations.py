@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from infrastructure.database.models import Chat, ChatMessage, Run
 
@@ -73,18 +74,17 @@ class ConversationRepository:
         """The newest `limit` turns of the current branch that have an answer and stand before a position, oldest
         first.
         """
-        columns = (ChatMessage.id, ChatMessage.parent_id, ChatMessage.role, ChatMessage.content, ChatMessage.status)
+        question = aliased(ChatMessage)
         query = (
-            select(*columns)
-            .where(ChatMessage.chat_id == chat_id, ChatMessage.position < before)
+            select(question.content, ChatMessage.content, ChatMessage.status)
+            .join(question, question.id == ChatMessage.parent_id)
+            .where(ChatMessage.chat_id == chat_id, ChatMessage.position < before, ChatMessage.role == "assistant")
             .where(ChatMessage.superseded_at.is_(None))
             .order_by(ChatMessage.position.desc())
-            .limit(2 * limit)
+            .limit(limit)
         )
         rows = (await self._session.execute(query)).all()
-        questions = {row.id: row.content for row in rows if row.role == "user"}
-        answers = (row for row in reversed(rows) if row.role == "assistant" and row.parent_id in questions)
-        return [StoredTurn(questions[row.parent_id], row.content, row.status) for row in answers]
+        return [StoredTurn(*row) for row in reversed(rows)]
 
     async def run(self, run_id: str) -> StoredRun | None:
         query = (

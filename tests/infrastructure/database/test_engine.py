@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
-from infrastructure.database.engine import Database, async_url, open_engine
+from infrastructure.database.engine import Database, async_url, is_unavailable, open_engine
 
 
 @pytest.fixture
@@ -39,6 +39,24 @@ async def count(database: Database) -> int:
 def test_a_url_gets_the_async_driver(given: str, driver: str) -> None:
     assert async_url(given).drivername == driver
     assert async_url(given).database in {"data/a.db", "d"}
+
+
+def test_libpqs_ssl_mode_is_asyncpgs_ssl() -> None:
+    assert dict(async_url("postgresql://u:p@h/d?sslmode=require&application_name=x").query) == {
+        "ssl": "require",
+        "application_name": "x",
+    }
+
+
+async def test_a_server_that_cannot_be_reached_is_a_database_error() -> None:
+    database = Database(open_engine("postgresql://u:secret@127.0.0.1:1/d"))
+    for block in (database.read, database.write):
+        with pytest.raises(OperationalError) as caught:
+            async with block() as session:
+                await session.execute(text("SELECT 1"))
+        assert is_unavailable(caught.value)
+        assert "secret" not in str(caught.value)
+    await database.close()
 
 
 @pytest.mark.parametrize("bad", ["mysql://user:secret@host/db", "no url with secret in it", ""])

@@ -36,7 +36,7 @@ async def test_a_first_question_begins_its_chat(turns: Turns) -> None:
     assert (message.id, message.position, message.role, message.status) == (turn.message_id, 1, "user", "complete")
     assert (message.content, message.parent_id, message.created_at) == (turn.question, None, START)
     chat = await turns.chat(turn.chat_id)
-    assert (chat.message_count, chat.last_position, chat.user_id) == (1, 2, None)
+    assert (chat.message_count, chat.last_position, chat.user_id) == (2, 2, None)  # the answer counts beforehand
     run = await turns.run(turn.run_id)
     assert (run.outcome, run.answer_id, run.answer_position, run.worker) == (None, turn.answer_id, 2, "test")
 
@@ -76,7 +76,7 @@ async def test_an_answer_takes_the_place_that_was_kept_for_it(turns: Turns) -> N
         "assistant", "complete", "I do not know.", turn.run_id,
     )  # fmt: skip
     chat, run = await turns.chat(turn.chat_id), await turns.run(turn.run_id)
-    assert (chat.message_count, chat.last_position, chat.updated_at) == (2, 2, later)
+    assert (chat.message_count, chat.last_position, chat.updated_at) == (2, 2, START)
     assert {name: getattr(run, name) for name in facts} == facts
 
 
@@ -198,7 +198,7 @@ async def test_an_edit_leaves_the_branch_from_its_message_on(turns: Turns) -> No
     edit = new_turn(chat, "q2, rather", edits=second.message_id, at=START + DAY)
     begun = await turns.begin(edit)
     assert (begun.before, begun.asked_at, begun.position, begun.branched) == (6, 7, 8, True)
-    assert (await turns.chat(chat)).message_count == 3
+    assert (await turns.chat(chat)).message_count == 4
     await turns.end(edit, begun, "a2, rather")
     assert await turns.current(chat) == ["q1", "a1", "q2, rather", "a2, rather"]
     state = await turns.chat(chat)
@@ -217,7 +217,7 @@ async def test_a_question_that_is_answered_anew_stays_and_its_answer_is_left(tur
     begun = await turns.begin(again)
     assert (begun.question, begun.message_id, begun.asked_at) == ("q2", second.message_id, 3)
     assert (begun.before, begun.position, begun.branched) == (6, 8, True)
-    assert (await turns.chat(chat)).message_count == 3
+    assert (await turns.chat(chat)).message_count == 4
     await turns.end(again, begun, "a2, better")
     assert await turns.current(chat) == ["q1", "a1", "q2", "a2, better"]
     assert (await turns.chat(chat)).message_count == 4
