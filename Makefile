@@ -7,8 +7,9 @@ BENCH := ../shared/bench
 BENCH_VENV := .venv-bench
 DATA ?= ../shared/data
 ROUNDS ?= 3
+CRASHES ?= 100
 .DEFAULT_GOAL := help
-.PHONY: help install run dev test test-fast lint format bench bench-compare eval lock clean
+.PHONY: help install run dev test test-fast test-crash lint format bench bench-compare eval lock clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,6 +42,9 @@ test: install $(VENV)/.installed-dev lint ## Lint, types, import rules, all test
 test-fast: install $(VENV)/.installed-dev ## Tests without the slow ones
 	$(BIN)/python -m pytest -m "not model" -x -q
 
+test-crash: install $(VENV)/.installed-dev ## Kill the service under load a hundred times on each database; nothing may be lost
+	CRASHES=$(CRASHES) $(BIN)/python -m pytest -q -s tests/e2e/test_crash.py
+
 lint: install $(VENV)/.installed-dev ## ruff, mypy --strict, import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -59,6 +63,7 @@ $(BENCH_VENV)/.installed: $(BENCH)/requirements.txt
 bench: install $(VENV)/.installed-dev ## Measure throughput and latency against the floor and the template (docs/performance.md)
 	@if test -d $(BENCH); then $(MAKE) --no-print-directory bench-compare; else echo "no $(BENCH): the comparison is left out"; fi
 	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.benchmarks.conversations
 
 bench-compare: $(BENCH_VENV)/.installed
 	$(BENCH_VENV)/bin/python $(BENCH)/compare.py --rounds $(ROUNDS) --server "$(MAKE) -C $(CURDIR) run" --port 8000

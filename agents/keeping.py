@@ -20,6 +20,7 @@ from services.chat_feed import (
     ChatFeed,
 )
 from services.conversations import Conversations
+from services.principals import may_reach
 from services.sessions import TurnStatus, is_uuid
 
 NO_RUN = "No such run."
@@ -101,15 +102,15 @@ class Keeper:
         if not run.begun.titled and status == "complete":
             self._on_first_exchange(chat_id, run.question, answer)
 
-    async def recall(self, run_id: str, log: EventLog) -> str | None:
-        """Fetch an ended run from the store into the log; whose it is.
+    async def recall(self, run_id: str, log: EventLog, reader: str | None = None) -> str | None:
+        """Fetch an ended run from the store into the log for `reader`; whose it is.
 
         Raises:
-            NotFound: no such run.
+            NotFound: no such run, or somebody else's.
             Conflict: it is under way in another process.
         """
         stored = await self._conversations.run(run_id) if is_uuid(run_id) else None
-        if stored is None:
+        if stored is None or not may_reach(stored.owner, reader):
             raise NotFound(NO_RUN)
         if stored.outcome is None:
             raise Conflict("This run is under way in another process.")

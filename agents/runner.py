@@ -74,6 +74,8 @@ class Runner:
         self._clock = clock
         self._active: dict[str, Run] = {}
         self._draining = False
+        self._beginning = 0  # questions that are being kept
+        self._begun = asyncio.Event()
 
     @property
     def active(self) -> int:
@@ -96,7 +98,8 @@ class Runner:
         """
         if ask.request_id is None:
             return await self._start(ask)
-        scope = ask.session_id or ask.owner or ask.caller
+        # Not the session's alone: a stranger, who is told that there is none, would learn of its requests.
+        scope = f"{ask.session_id} {ask.owner}" if ask.session_id else ask.owner or ask.caller
         async with self._sessions.one_of(scope, ask.request_id):
             if known := self._sessions.seen(scope, ask.request_id, ask.digest):
                 await self.require(known.run_id, ask.owner)
@@ -115,7 +118,7 @@ class Runner:
         try:
             found = self._log.owner(run_id)
         except NotFound:
-            found = await self._keeper.recall(run_id, self._log)
+            found = await self._keeper.recall(run_id, self._log, owner)
         if not may_reach(found, owner):
             raise NotFound(NO_RUN)
 
@@ -148,6 +151,9 @@ class Runner:
             await asyncio.wait(tasks, timeout=grace_seconds)
         for run_id in tuple(self._active):
             self._stop(run_id, ShuttingDown(RESTARTING))
+        while self._beginning:  # what is kept begins, and is stopped at once: nobody else would end its run
+            self._begun.clear()
+            await self._begun.wait()
         while tasks := self._tasks():
             await asyncio.wait(tasks)
 
@@ -175,6 +181,7 @@ class Runner:
         run_id, answer_id = self._new_id(), self._new_id()
         session.active[run_id] = answer_id
         begun: BegunTurn | None = None
+        self._beginning += 1
         try:
             if session.id is not None:
                 kept = await self._sessions.begin(session, self._keeper.new_turn(session.id, ask, run_id, answer_id))
@@ -186,6 +193,9 @@ class Runner:
         except BaseException:
             session.active.pop(run_id, None)
             raise
+        finally:
+            self._beginning -= 1
+            self._begun.set()
         question = begun.question if begun else ask.question
         owner = session.owner if session.id else ask.owner
         run = self._launch(run_id, session, question, owner, begun, answer_id)

@@ -287,8 +287,8 @@ def parse_session_id(value: object) -> str | None:
 
 
 def is_uuid(value: str) -> bool:
+    """Whether it is an id in the spelling that they are made in: any other names nothing."""
     try:
-        UUID(value)
+        return str(UUID(value)) == value
     except ValueError:
         return False
-    return True

@@ -93,7 +93,7 @@ class Load:
         body, headers = {"content": one.text}, {"Idempotency-Key": one.request_id}
         url = f"{self._url}{CHATS}/{one.chat_id}/messages"
         async with self._http.post(url, json=body, headers=headers) as response:
-            self._note(one, response.status, await response.json())
+            await self._note(one, response.status, await response.json())
 
     async def _new_chat(self) -> str:
         async with self._http.post(f"{self._url}{CHATS}", json={"title": "Asked without pause"}) as response:
@@ -101,16 +101,15 @@ class Load:
 
     async def _post(self, chat: str) -> None:
         with suppress(*GONE):
-            while True:
+            while not self.ledger.strange:
                 await self.resend(self.ledger.ask(chat))
 
-    def _note(self, one: Asked, status: int, body: dict[str, Any]) -> None:
+    async def _note(self, one: Asked, status: int, body: dict[str, Any]) -> None:
         if status != 201:
             return self.ledger.strange.append(f"{status} {body.get('type')}")
         one.kept = True
-        one.answer = body["assistant_message"]["content"]
         one.message_id, one.answer_id = body["user_message"]["id"], body["assistant_message"]["id"]
-        return None
+        return await self._note_answer(one, body["assistant_message"]["content"])
 
     async def _talk(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         with suppress(*GONE, _Closed):
@@ -119,15 +118,20 @@ class Load:
                 one = self.ledger.ask(session)
                 await socket.send_json({"type": "question", "question": one.text, "request_id": one.request_id})
                 while (frame := await _frame(socket)).get("status") != "ready":
-                    self._note_frame(one, frame)
+                    await self._note_frame(one, frame)
 
-    def _note_frame(self, one: Asked, frame: dict[str, Any]) -> None:
+    async def _note_frame(self, one: Asked, frame: dict[str, Any]) -> None:
         if frame.get("status") == "streaming":
             one.kept, one.run_id = True, frame["run_id"]
         elif frame["type"] == "complete":
-            one.answer = frame["answer"]
+            await self._note_answer(one, frame["answer"])
         elif frame["type"] == "error":
             self.ledger.strange.append(f"{frame['type']} {frame.get('code')}")
+
+    async def _note_answer(self, one: Asked, answer: str) -> None:
+        async with self._answered:
+            one.answer = answer
+            self._answered.notify_all()
 
 
 class _Closed(Exception):

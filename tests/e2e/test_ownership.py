@@ -5,6 +5,7 @@ without.
 """
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ from tests.e2e.owners import CANARY, People, Told, User, all_of, call, never, se
 from tests.e2e.raw import exchange, head
 from tests.e2e.route_table import AUTH, CHAT, CHATS, NAMING_ROWS, QUESTION, ROWS, Row, Rule
 from tests.e2e.service import Service, Socket, running
-from tests.model_server import ModelServer
+from tests.model_server import Gate, ModelServer
+from tests.model_wire import STREAM_HEAD, Exchange
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 NO_CHAT, NO_MESSAGE, NO_RUN = "No such chat.", "No such message.", "No such run."
@@ -33,8 +35,7 @@ NOWHERE = (
     "/health/../api/v1/chats", "/docs/..%2fapi%2fv1%2fchats", "/api/v1/auth/login/../me", "/%2e/health", "/health%3f",
     "/api/v1/auth/login%2f..%2fme", "/api/v1/auth/login%00", "/health;/../api/v1/chats", "/%ED%A0%80", "/%ff",
 )  # fmt: skip
-TOKENS = [f"word{n} " for n in range(9)]
-SOME = 6  # of them: two earlier chats for which the model is asked for a title may take their share
+TOKENS = ["It ", "is ", "a ", "value."]
 
 
 @dataclass
@@ -309,26 +310,46 @@ async def test_who_signs_in_as_another_leaves_what_was_the_firsts(world: World) 
         assert (await socket.ask(QUESTION))[0]["session_id"] != session  # it goes on, in a session of the stranger's
 
 
+@contextlib.asynccontextmanager
+async def held_back(model: ModelServer) -> AsyncIterator[Gate]:
+    """Answers wait at the gate before each token; titles, which the model is asked for beside them, do not."""
+    gate = model.gate()
+
+    async def answer(exchange: Exchange) -> None:
+        title = exchange.request.body["messages"][-1]["content"].startswith("User: ")
+        await exchange.write(STREAM_HEAD)
+        for token in TOKENS:
+            if not title:
+                await gate.wait()
+            await exchange.event({"content": token})
+        await exchange.end("stop")
+
+    model.script(answer)
+    try:
+        yield gate
+    finally:
+        gate.open()
+        model.clear()
+
+
 async def test_a_run_under_way_is_neither_read_nor_stopped_by_a_stranger(world: World, scripted: ModelServer) -> None:
-    gate = scripted.gate()
-    scripted.tokens(TOKENS, gate=gate)
     owner = world.busy
     ids = never() | {"chat_id": (await send(owner, "POST", CHATS, json={"title": CANARY})).json["id"]}
     async with (
+        held_back(scripted) as gate,
         world.service.socket(additional_headers=owner.headers) as socket,
         owner.client.stream("GET", f"{CHATS}/{ids['chat_id']}/events") as followed,
     ):
         await socket.hello()
         await socket.send(type="question", question=QUESTION, session_id=ids["chat_id"])
         ids["run_id"] = (await socket.next())["run_id"]
-        gate.release(SOME)
+        gate.release(2)
         await socket.until(type="word")
         for stranger in world.who_may_come_in:
             await _kept_out(world, stranger, ids)
         gate.open()
         assert (await socket.until(type="complete"))[-1]["answer"] == "".join(TOKENS)
         assert len(await ChatEvents(followed).until("message.completed")) > 3
-    scripted.clear()
 
 
 async def _kept_out(world: World, stranger: User, ids: dict[str, str]) -> None:

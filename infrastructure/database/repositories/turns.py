@@ -186,7 +186,8 @@ class _Beginning:
         results: list[TurnResult | Exception] = []
         for turn in self._turns:
             try:
-                results.append(await self._known(turn) or await self._begin(turn, chats.get(turn.chat_id)))
+                chat = _reached(chats.get(turn.chat_id), turn)
+                results.append(await self._known(turn) or await self._begin(turn, chat))
             except (NotFound, Conflict, InvalidInput) as error:
                 results.append(error)
         await self._write()
@@ -210,9 +211,7 @@ class _Beginning:
                 raise Conflict("This request id was used for another question.")
         return None
 
-    async def _begin(self, turn: NewTurn, chat: _Chat | None) -> BegunTurn:
-        if chat is None or chat.owner not in (None, turn.owner):
-            raise NotFound(NO_CHAT)
+    async def _begin(self, turn: NewTurn, chat: _Chat) -> BegunTurn:
         position, left = chat.last_position + 1, 0
         question, message_id, asked_at = turn.question, turn.message_id, position
         if target := turn.edits or turn.regenerates:
@@ -262,6 +261,13 @@ class _Beginning:
             await self._rows.change(_ADD_MESSAGE, self._messages)
         if self._runs:
             await self._rows.change(_ADD_RUN, self._runs)
+
+
+def _reached(chat: _Chat | None, turn: NewTurn) -> _Chat:
+    """The chat, if it is there for the one who asks: before anything else of it is told, its requests too."""
+    if chat is None or chat.owner not in (None, turn.owner):
+        raise NotFound(NO_CHAT)
+    return chat
 
 
 async def _end(rows: Rows, turns: Sequence[EndedTurn]) -> None:
