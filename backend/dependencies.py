@@ -1,4 +1,4 @@
-"""What routes need, as short annotated names."""
+"""What routes need, as short annotated names. All are coroutines: anything else FastAPI hands to a thread."""
 
 import hmac
 from base64 import b64decode
@@ -14,19 +14,19 @@ from infrastructure.errors import Forbidden, Unauthorized
 from services.principals import ANONYMOUS, Principal
 
 
-def get_container(request: Request) -> Container:
+async def get_container(request: Request) -> Container:
     return cast(Container, request.app.state.container)
 
 
-def get_caller(request: Request) -> str:
+async def get_caller(request: Request) -> str:
     return cast(str, request.scope["state"]["caller"])
 
 
-def get_principal(request: Request) -> Principal:
+async def get_principal(request: Request) -> Principal:
     return cast(Principal, request.scope["state"].get("principal", ANONYMOUS))
 
 
-def get_user_id(principal: Annotated[Principal, Depends(get_principal)]) -> str:
+async def get_user_id(principal: Annotated[Principal, Depends(get_principal)]) -> str:
     """The signed-in user's id.
 
     Raises:
@@ -37,7 +37,7 @@ def get_user_id(principal: Annotated[Principal, Depends(get_principal)]) -> str:
     return principal.user_id
 
 
-def require_admin(principal: Annotated[Principal, Depends(get_principal)]) -> None:
+async def require_admin(principal: Annotated[Principal, Depends(get_principal)]) -> None:
     """
     Raises:
         Unauthorized: the caller is anonymous.
@@ -59,7 +59,7 @@ IdempotencyKey = Annotated[
 ]
 
 
-def require_operator(request: Request, parts: Parts, caller: CallerAddress) -> None:
+async def require_operator(request: Request, parts: Parts, caller: CallerAddress) -> None:
     """Operations pages: open in development; by OPERATIONS_TOKEN where it is set; else, in production, from near only.
 
     Raises:

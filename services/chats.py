@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from infrastructure.database.engine import Database
 from infrastructure.database.models import new_id
 from infrastructure.database.repositories.chats import ChatRepository, ChatView
-from infrastructure.database.repositories.messages import FeedbackView, MessageRepository, MessageView
+from infrastructure.database.repositories.messages import FeedbackView, MessageRepository, MessageView, two_messages
 from infrastructure.database.repositories.turns import NO_CHAT, NO_MESSAGE
 from infrastructure.errors import Conflict, InvalidInput, NotFound, Unauthorized
 from services.chat_feed import CHAT_DELETED, CHAT_UPDATED
@@ -175,8 +175,11 @@ class Chats:
         Raises:
             NotFound: no such chat, or one of them is not in it.
         """
-        question, answer = await self._messages(chat_id, owner, user_message_id, answer_id)
-        return question, answer
+        found = await self._database.look(lambda rows: two_messages(rows, chat_id, owner, user_message_id, answer_id))
+        if found is None:
+            _there(await self._find(chat_id, owner))
+            raise NotFound(NO_MESSAGE)
+        return found
 
     async def question_of(self, chat_id: str, message_id: str, owner: str | None) -> str:
         """The id of the user message that `message_id` is, or is the answer to.
@@ -212,6 +215,10 @@ class Chats:
             if role != "assistant":
                 raise InvalidInput("Feedback is for answers.")
             return await messages.set_feedback(message_id, is_positive, feedback_text, self._clock())
+
+    async def _find(self, chat_id: str, owner: str | None) -> ChatView | None:
+        async with self._database.read() as session:
+            return await ChatRepository(session).find(chat_id, owner)
 
     async def _messages(self, chat_id: str, owner: str | None, *ids: str) -> list[MessageView]:
         async with self._database.read() as session:

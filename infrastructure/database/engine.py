@@ -151,6 +151,14 @@ class Database:
                 async with self.engine.begin() as connection:
                     return await work(ServerRows(connection))
 
+    async def look(self, work: Callable[[Rows], Coroutine[Any, Any, T]]) -> T:
+        """The same for what only reads."""
+        with _as_database_errors():
+            if self._sqlite_writer is not None:
+                return await self._sqlite_writer.transact(work, begin="BEGIN")
+            async with self.engine.connect() as connection:
+                return await work(ServerRows(connection))
+
     async def close(self) -> None:
         if self._sqlite_writer is not None:
             await self._sqlite_writer.aclose()

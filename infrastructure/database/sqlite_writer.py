@@ -37,22 +37,24 @@ class SqliteWriter:
         self._connection: sqlite3.Connection | None = None
         self._statements: dict[int, _Statement] = {}
 
-    async def transact(self, work: Callable[[Rows], Coroutine[Any, Any, T]]) -> T:
+    async def transact(self, work: Callable[[Rows], Coroutine[Any, Any, T]], begin: str = "BEGIN IMMEDIATE") -> T:
         """Run `work` as one transaction: committed when it returns, rolled back when it raises.
+
+        `begin` takes the write lock at once; `BEGIN` is for what only reads.
 
         Raises:
             IntegrityError, OperationalError: SQLAlchemy's, for sqlite3's own.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, work)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, work, begin)
 
     async def aclose(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
         self._thread.shutdown()
 
-    def _run(self, work: Callable[[Rows], Coroutine[Any, Any, T]]) -> T:
+    def _run(self, work: Callable[[Rows], Coroutine[Any, Any, T]], begin: str) -> T:
         try:
             connection = self._connection or self._connect()
-            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(begin)
             try:
                 result = _driven(work(_ThreadRows(connection, self._statements)))
                 connection.execute("COMMIT")

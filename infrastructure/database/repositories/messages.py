@@ -1,14 +1,16 @@
 """Queries of messages, with what their runs say of them and what readers thought. Ownership is the chat's."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, insert, select, update
+from sqlalchemy import Select, and_, bindparam, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from infrastructure.database.models import Chat, ChatMessage, Feedback, Run
 from infrastructure.database.repositories.chats import reachable
+from infrastructure.database.rows import Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +71,8 @@ _VIEW = (
     Feedback.is_positive,
     Feedback.feedback_text,
 )
+_NAMES = tuple(column.key for column in _VIEW)
 _FEEDBACK = (Feedback.message_id, Feedback.is_positive, Feedback.feedback_text, Feedback.created_at)
-
-AnyRow = Row[*tuple[Any, ...]]
 
 
 class MessageRepository:
@@ -115,19 +116,38 @@ class MessageRepository:
         return FeedbackView(*row)
 
 
-def _views(chat_id: str, owner: str | None) -> Select[Any]:
+async def two_messages(
+    rows: Rows, chat_id: str, owner: str | None, first_id: str, second_id: str
+) -> tuple[MessageView, MessageView] | None:
+    """Two messages of a chat that may be reached; None where one is not there. The lean way, as each answer is read."""
+    keys = [{"message_id": one, "chat_id": chat_id, "owner": owner} for one in (first_id, second_id)]
+    found = [_view(row) for row in await rows.find(_ONE, keys)]
+    return (found[0], found[1]) if len(found) == len(keys) else None
+
+
+def _joined() -> Select[Any]:
     wrote = and_(Run.id == ChatMessage.run_id, Run.answer_id == ChatMessage.id)
     return (
         select(*_VIEW)
         .join(Chat, Chat.id == ChatMessage.chat_id)
         .outerjoin(Run, wrote)
         .outerjoin(Feedback, Feedback.message_id == ChatMessage.id)
-        .where(ChatMessage.chat_id == chat_id, reachable(owner))
     )
 
 
-def _view(row: AnyRow) -> MessageView:
-    fields = row._asdict()
+_ONE = _joined().where(
+    ChatMessage.id == bindparam("message_id"),
+    ChatMessage.chat_id == bindparam("chat_id"),
+    or_(Chat.user_id.is_(None), Chat.user_id == bindparam("owner")),
+)
+
+
+def _views(chat_id: str, owner: str | None) -> Select[Any]:
+    return _joined().where(ChatMessage.chat_id == chat_id, reachable(owner))
+
+
+def _view(row: Sequence[Any]) -> MessageView:
+    fields = dict(zip(_NAMES, row, strict=True))
     positive, said = fields.pop("is_positive"), fields.pop("feedback_text")
     fields["citations"] = fields["citations"] or []
     feedback = None if positive is None else {"is_positive": positive, "feedback_text": said}
