@@ -9,7 +9,7 @@ DATA ?= ../shared/data
 ROUNDS ?= 3
 CRASHES ?= 100
 .DEFAULT_GOAL := help
-.PHONY: help install run dev test test-fast test-crash lint format bench bench-compare eval lock clean
+.PHONY: help install run dev test test-fast test-slow test-crash lint format bench bench-compare eval lock clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,10 +37,13 @@ dev: install ## Serve, and serve anew when a file changes
 	RELOAD=true LOG_FORMAT=console exec $(BIN)/askgraph serve
 
 test: install $(VENV)/.installed-dev lint ## Lint, types, import rules, all tests, coverage floor
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term:skip-covered
 
 test-fast: install $(VENV)/.installed-dev ## Tests without the slow ones
-	$(BIN)/python -m pytest -m "not model" -x -q
+	$(BIN)/python -m pytest -m "not model and not slow" -x -q
+
+test-slow: install $(VENV)/.installed-dev ## What `make test` leaves out: restarts on PostgreSQL
+	$(BIN)/python -m pytest -m slow -q
 
 test-crash: install $(VENV)/.installed-dev ## Kill the service under load a hundred times on each database; nothing may be lost
 	CRASHES=$(CRASHES) $(BIN)/python -m pytest -q -s tests/e2e/test_crash.py

@@ -20,8 +20,14 @@ class Rows(Protocol):
     def pick(self, of_kind: Mapping[str, Insert]) -> Insert:
         """The statement for this kind of database, `sqlite` or `postgresql`."""
 
-    async def find(self, statement: Select[Any], keys: Sequence[Values]) -> list[Sequence[Any]]:
-        """The rows that a query finds for each set of values, one set after the other."""
+    async def find(
+        self, statement: Select[Any], keys: Sequence[Values], together: Select[Any] | None = None
+    ) -> list[Sequence[Any]]:
+        """The rows that a query finds for each set of values, one set after the other.
+
+        `together` finds the same for all at once, in any order: it takes the list of their ids as `ids`. It is used
+        where each statement is a way to a server and back.
+        """
 
     async def change(self, statement: Insert | Update, rows: Sequence[Values]) -> int:
         """Run a statement for each row of values; how many rows the last one changed."""
@@ -36,7 +42,11 @@ class ServerRows:
     def pick(self, of_kind: Mapping[str, Insert]) -> Insert:
         return of_kind[self._connection.dialect.name]
 
-    async def find(self, statement: Select[Any], keys: Sequence[Values]) -> list[Sequence[Any]]:
+    async def find(
+        self, statement: Select[Any], keys: Sequence[Values], together: Select[Any] | None = None
+    ) -> list[Sequence[Any]]:
+        if together is not None and len(keys) > 1:
+            return list((await self._connection.execute(together, {"ids": [key["id"] for key in keys]})).all())
         found: list[Sequence[Any]] = []
         for values in keys:
             found += (await self._connection.execute(statement, dict(values))).all()

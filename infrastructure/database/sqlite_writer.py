@@ -91,7 +91,9 @@ class _ThreadRows:
     def pick(self, of_kind: Mapping[str, Insert]) -> Insert:
         return of_kind["sqlite"]
 
-    async def find(self, statement: Select[Any], keys: Sequence[Values]) -> list[Sequence[Any]]:
+    async def find(
+        self, statement: Select[Any], keys: Sequence[Values], together: Select[Any] | None = None
+    ) -> list[Sequence[Any]]:
         made = self._made(statement)
         found: list[Sequence[Any]] = []
         for values in keys:

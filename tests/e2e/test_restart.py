@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.databases import BOTH, migrated_url
+from tests.databases import migrated_url
 from tests.e2e.conftest import scripted_model
 from tests.e2e.crash_check import check_acknowledged, check_database, opened
 from tests.e2e.crash_load import Ledger, Load
@@ -37,7 +37,7 @@ class House:
         return running(self.folder, self.settings | settings)
 
 
-@pytest.fixture(params=BOTH)
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def house(request: pytest.FixtureRequest, tmp_path: Path) -> House:
     url = f"sqlite:///{tmp_path}/data/askgraph.db"
     if request.param == "sqlite":  # as it comes

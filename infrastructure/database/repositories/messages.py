@@ -120,9 +120,9 @@ async def two_messages(
     rows: Rows, chat_id: str, owner: str | None, first_id: str, second_id: str
 ) -> tuple[MessageView, MessageView] | None:
     """Two messages of a chat that may be reached; None where one is not there. The lean way, as each answer is read."""
-    keys = [{"message_id": one, "chat_id": chat_id, "owner": owner} for one in (first_id, second_id)]
-    found = [_view(row) for row in await rows.find(_ONE, keys)]
-    return (found[0], found[1]) if len(found) == len(keys) else None
+    key = {"first_id": first_id, "second_id": second_id, "chat_id": chat_id, "owner": owner}
+    found = {view.id: view for view in map(_view, await rows.find(_TWO, [key]))}
+    return (found[first_id], found[second_id]) if len(found) == len({first_id, second_id}) else None
 
 
 def _joined() -> Select[Any]:
@@ -135,8 +135,8 @@ def _joined() -> Select[Any]:
     )
 
 
-_ONE = _joined().where(
-    ChatMessage.id == bindparam("message_id"),
+_TWO = _joined().where(
+    or_(ChatMessage.id == bindparam("first_id"), ChatMessage.id == bindparam("second_id")),
     ChatMessage.chat_id == bindparam("chat_id"),
     or_(Chat.user_id.is_(None), Chat.user_id == bindparam("owner")),
 )

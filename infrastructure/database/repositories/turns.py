@@ -22,6 +22,12 @@ _message: Any = ChatMessage.__table__
 _run: Any = Run.__table__
 _CHAT_COLUMNS = (_chat.c.id, _chat.c.user_id, _chat.c.title, _chat.c.last_position, _chat.c.message_count)
 _CHAT = select(*_CHAT_COLUMNS).where(_chat.c.id == bindparam("id")).with_for_update()
+_CHATS = (
+    select(*_CHAT_COLUMNS)
+    .where(_chat.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(_chat.c.id)
+    .with_for_update()
+)
 _NEW_CHAT_COLUMNS = (
     "id", "user_id", "title", "details", "is_archived", "message_count", "last_position", "created_at", "updated_at",
 )  # fmt: skip
@@ -194,7 +200,7 @@ class _Beginning:
         return results
 
     async def _chats(self, ids: Sequence[str]) -> dict[str, _Chat]:
-        found = await self._rows.find(_CHAT, [{"id": chat_id} for chat_id in sorted(ids)])
+        found = await self._rows.find(_CHAT, [{"id": chat_id} for chat_id in sorted(ids)], _CHATS)
         return {row[0]: _Chat(*row) for row in found}
 
     async def _known(self, turn: NewTurn) -> KnownTurn | None:
