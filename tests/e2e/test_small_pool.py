@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from tests.databases import BOTH, migrated_url
+from tests.databases import migrated_url
 from tests.e2e.conftest import scripted_model
 from tests.e2e.crash_check import check_database, opened
 from tests.e2e.service import Service, Socket, answer_of, running
@@ -21,7 +21,7 @@ WITHIN = 1.0  # seconds that a small request may take meanwhile
 QUESTION = "Why is it so?"
 
 
-@pytest.fixture(params=BOTH)
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return migrated_url(request.param, request, tmp_path)
 
