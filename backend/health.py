@@ -19,7 +19,6 @@ async def readiness(parts: Container) -> Readiness:
 
     A cache that is away is told and does not make the service unready: it is a help, not a need.
     """
-    knowledge = await parts.library.status()
     database = await parts.database_state()
     loaded = parts.indexer.loaded
     ready = database == "ok" and loaded and not parts.runner.draining
@@ -27,16 +26,19 @@ async def readiness(parts: Container) -> Readiness:
         "status": "ready" if ready else "draining" if parts.runner.draining else "not_ready",
         "version": parts.version,
         "database": database,
-        "knowledge_base": {
-            "status": "ok" if loaded else "loading",
-            "documents": knowledge.documents,
-            "chunks": knowledge.chunks,
-            "failed": len(knowledge.failed),
-        },
+        "knowledge_base": {"status": "ok" if loaded else "loading"} | await _counts(parts, database),
         "model": {"status": model_status(parts), "provider": parts.model.name, "model": parts.model.model},
         "cache": "ok" if parts.cache.stats().available else "off",
     }
     return Readiness(ready, body)
+
+
+async def _counts(parts: Container, database: str) -> dict[str, int]:
+    """How much is known; nothing where the database, which has it, does not answer."""
+    if database != "ok":
+        return {}
+    knowledge = await parts.library.status()
+    return {"documents": knowledge.documents, "chunks": knowledge.chunks, "failed": len(knowledge.failed)}
 
 
 def model_status(parts: Container) -> str:
