@@ -64,11 +64,11 @@ async def open_knowledge(settings: Settings, metrics: Metrics, stack: AsyncExitS
     await cache.open()
     stack.push_async_callback(cache.close)
     embedder = WordLlamaEmbedder()
-    stored = StoredChunks(database, embedder.dimensions)
+    embeddings = Embeddings(embedder, cache)
     search = SearchIndex(
-        embedder,
+        embeddings,
         LexicalIndex(settings.data_dir / "index"),
-        stored.fetch,
+        StoredChunks(database, embeddings.model, embeddings.dimensions),
         curated_threshold=settings.agent_similarity_threshold,
     )
     stack.push_async_callback(search.aclose)
@@ -76,7 +76,7 @@ async def open_knowledge(settings: Settings, metrics: Metrics, stack: AsyncExitS
     indexer = Indexer(
         settings.knowledge_dir,
         database,
-        Embeddings(embedder, cache),
+        embeddings,
         search,
         chunk_size=settings.chunk_size,
         chunk_overlap=settings.chunk_overlap,

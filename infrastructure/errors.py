@@ -8,10 +8,12 @@
     ├── Conflict              the state of things forbids it now
     ├── RateLimited           too many, too fast
     ├── PayloadTooLarge       more bytes than allowed
+    ├── UnsupportedMediaType  bytes of a kind that is not read
     ├── ShuttingDown          the process is about to end
     ├── StorageUnavailable    the database does not answer
     ├── ToolFailed            a tool could not do what the model asked for; the model is told
     ├── KnowledgeError        a document cannot be read; it is named and skipped
+    ├── ReadingInterrupted    reading a document ended for no fault of the document's
     └── ProviderError         the model's side failed
         ├── ProviderUnavailable    refused, timed out, 429 or 5xx after every retry
         ├── ProviderRejected       401, 403, 400, quota: trying again is of no use
@@ -64,6 +66,10 @@ class PayloadTooLarge(AskGraphError):
     kind = "payload_too_large"
 
 
+class UnsupportedMediaType(AskGraphError):
+    kind = "unsupported_media_type"
+
+
 class ShuttingDown(AskGraphError):
     kind = "shutting_down"
     retryable = True
@@ -80,6 +86,11 @@ class ToolFailed(AskGraphError):
 
 class KnowledgeError(AskGraphError):
     kind = "knowledge_error"
+
+
+class ReadingInterrupted(AskGraphError):
+    kind = "reading_interrupted"
+    retryable = True
 
 
 class ProviderError(AskGraphError):

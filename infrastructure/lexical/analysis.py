@@ -4,7 +4,7 @@ import re
 
 from tantivy import Filter, TextAnalyzer, TextAnalyzerBuilder, Tokenizer
 
-FORMAT = 1
+FORMAT = 2
 """Raise it when the analysis or the schema changes: an index on disk of another format is built anew."""
 
 STOP_WORDS = (

@@ -6,8 +6,9 @@ from theirs, or is missing. One process writes to a folder; another one that is 
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Self
 
@@ -30,9 +31,10 @@ _STATE_FILE = "askgraph.json"
 
 @dataclass(frozen=True, slots=True)
 class LexicalDocument:
-    """What is indexed of a chunk. `row` is its key."""
+    """What is indexed of a chunk. `row` is its key, `document` the id of what it is a piece of."""
 
     row: int
+    document: str
     title: str
     section: str
     body: str
@@ -46,14 +48,25 @@ class LexicalSnapshot:
         self._schema = schema
         self.size: int = searcher.num_docs
 
-    def search(self, terms: Sequence[str], limit: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    def search(
+        self,
+        terms: Sequence[str],
+        limit: int,
+        boosts: Sequence[float] | None = None,
+        documents: Collection[str] | None = None,
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
         """Rows and BM25 scores (k1 1.2, b 0.75, fields weighted by `FIELD_BOOSTS`) of the best `limit` chunks that
         hold any of the analysed `terms`, best first. Terms beyond `MAX_QUERY_TERMS` are not looked at.
+
+        `boosts` has a factor for each of `terms`. With `documents` only chunks of these are looked at.
         """
-        wanted = list(dict.fromkeys(terms))[:MAX_QUERY_TERMS]
-        if not wanted or not self.size:
+        wanted = dict(zip(terms, boosts or repeat(1.0), strict=False))
+        if not wanted or not self.size or limit < 1:
             return np.empty(0, np.int64), np.empty(0, np.float32)
-        query = Query.boolean_query([(Occur.Should, part) for term in wanted for part in self._term_queries(term)])
+        some = islice(wanted.items(), MAX_QUERY_TERMS)
+        query = Query.boolean_query([(Occur.Should, part) for term in some for part in self._term_queries(*term)])
+        if documents is not None:
+            query = self._within(query, documents)
         hits = self._searcher.search(query, min(limit, self.size), count=False).hits
         rows = self._searcher.fast_field_values("row", [address for _, address in hits])
         return np.array(rows, np.int64), np.array([score for score, _ in hits], np.float32)
@@ -64,12 +77,17 @@ class LexicalSnapshot:
         """
         return max(self._searcher.doc_freq(name, term) for name in FIELD_BOOSTS)
 
-    def _term_queries(self, term: str) -> list[Query]:
+    def _term_queries(self, term: str, factor: float) -> list[Query]:
         queries = []
         for name, boost in FIELD_BOOSTS.items():
             query = Query.term_query(self._schema, name, term, "freq")
-            queries.append(query if boost == 1.0 else Query.boost_query(query, boost))
+            queries.append(query if boost * factor == 1.0 else Query.boost_query(query, boost * factor))
         return queries
+
+    def _within(self, query: Query, documents: Collection[str]) -> Query:
+        """`query`, where it is met in one of `documents`; that they hold a chunk adds nothing to its score."""
+        held = Query.const_score_query(Query.term_set_query(self._schema, "document", list(documents)), 0.0)
+        return Query.boolean_query([(Occur.Must, held), (Occur.Must, query)])
 
 
 class LexicalIndex:
@@ -190,6 +208,7 @@ class LexicalWriter:
 def _schema() -> Schema:
     builder = SchemaBuilder()
     builder.add_unsigned_field("row", indexed=True, fast=True)
+    builder.add_text_field("document", tokenizer_name="raw", index_option="basic")
     for name in FIELD_BOOSTS:
         builder.add_text_field(name, tokenizer_name=_ANALYZER, index_option="freq")
     return builder.build()
@@ -205,6 +224,7 @@ def _prepare(index: Index) -> None:
 def _document(source: LexicalDocument) -> Document:
     document = Document()
     document.add_unsigned("row", source.row)
+    document.add_text("document", source.document)
     document.add_text("title", widen_spelling(source.title))
     document.add_text("section", widen_spelling(source.section))
     document.add_text("body", widen_spelling(source.body))

@@ -71,6 +71,8 @@ def top_positions(scores: Scores, limit: int) -> Rows:
     """The positions of the `limit` highest scores, highest first."""
     if limit >= len(scores):
         return np.argsort(-scores, kind="stable")
+    if limit < 1:
+        return np.empty(0, np.int64)
     best = np.argpartition(scores, -limit)[-limit:]
     order: Rows = best[np.argsort(-scores[best], kind="stable")]
     return order

@@ -9,6 +9,7 @@ for the vectors and 0.15 to 0.3 for neighbours are within a point of each other.
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from infrastructure.vectors.numpy import Rows, Scores, Vectors, VectorSnapshot, top_positions
 
@@ -22,7 +23,7 @@ class Candidate(NamedTuple):
     """A chunk that both rankings were asked about. `lexical` is in about [0, 1], `cosine` in [-1, 1]."""
 
     row: int
-    position: int  # in the vector snapshot
+    position: int  # in its partition's vectors
     lexical: float
     cosine: float
     fused: float
@@ -34,9 +35,11 @@ def candidates(
     lexical: tuple[Rows, Scores],
     possible: float,
     limit: int,
+    outside: npt.NDArray[np.bool_] | None = None,
 ) -> list[Candidate]:
     """The best `limit` chunks, best first. `cosines` has one for each row of `vectors`; `lexical` is rows and their
-    BM25 scores; `possible` is the highest BM25 score that the question could get.
+    BM25 scores; `possible` is the highest BM25 score that the question could get. Chunks that are `outside` are not
+    looked at.
     """
     if not vectors.size:
         return []
@@ -47,6 +50,9 @@ def candidates(
         shares[positions[known]] = lexical[1][known] / possible
     fused: Scores = np.maximum(cosines, 0) * np.float32(VECTOR_WEIGHT)
     fused += shares
+    if outside is not None:
+        fused[outside] = -1.0
+        limit = min(limit, vectors.size - int(np.count_nonzero(outside)))
     best = top_positions(fused, limit)
     columns = (vectors.rows[best], best, shares[best], cosines[best], fused[best])
     return [Candidate(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import structlog
 
 from infrastructure.database.engine import Database
+from infrastructure.database.models import SHARED
 from infrastructure.database.repositories.knowledge import DocumentState, KnowledgeRepository
 from services.embeddings import Embeddings
 from services.knowledge.chunk import DEFAULT_OVERLAP, DEFAULT_SIZE
@@ -22,7 +23,7 @@ from services.knowledge.folder import FolderMissing, FoundFile, scan
 from services.knowledge.pending import PendingChanges
 from services.knowledge.reading import FileReader, PreparedFile
 from services.knowledge.records import ChunkRecord, index_text
-from services.knowledge.rows import chunk_records, chunk_values, document_values, embedding_bytes
+from services.knowledge.rows import by_row, chunk_records, chunk_values, document_values, embedding_bytes
 from services.knowledge.stored import Batch, StoredChunks
 from services.knowledge.watch import watch
 
@@ -37,7 +38,13 @@ class Searchable(Protocol):
     """What the indexer needs of the search index."""
 
     async def replace(
-        self, removed_rows: Sequence[int], added: Sequence[ChunkRecord], vectors: Vectors, *, generation: int
+        self,
+        partition: str,
+        removed_rows: Sequence[int],
+        added: Sequence[ChunkRecord],
+        vectors: Vectors,
+        *,
+        generation: int,
     ) -> None: ...
 
     async def load(self, batches: AsyncIterator[Batch], *, generation: int) -> None: ...
@@ -80,7 +87,7 @@ class Indexer:
         self._database = database
         self._embeddings = embeddings
         self._search = search
-        self._stored = StoredChunks(database, embeddings.dimensions)
+        self._stored = StoredChunks(database, embeddings.model, embeddings.dimensions)
         self._reader = FileReader(chunk_size, chunk_overlap, max_bytes)
         self._max_files = max_files
         self._on_change = on_change
@@ -170,9 +177,8 @@ class Indexer:
             repository = KnowledgeRepository(session)
             removed = await repository.remove_chunks(values["id"]) if known else []
             await repository.save(values)
-            rows = await repository.add_chunks(
-                values["id"], chunk_values(prepared.chunks, vectors, self._embeddings.model)
-            )
+            rows = await repository.add_chunks(values["id"], chunk_values(prepared.chunks))
+            await repository.add_embeddings(self._embeddings.model, by_row(rows, vectors))
             generation = await repository.next_generation()
         self._pending.add(removed, chunk_records(prepared, values["id"], rows), vectors, generation)
         self._on_change()
@@ -192,7 +198,7 @@ class Indexer:
         if pending.generation is None:
             return
         vectors = np.concatenate(pending.vectors)
-        await self._search.replace(pending.removed, pending.added, vectors, generation=pending.generation)
+        await self._search.replace(SHARED, pending.removed, pending.added, vectors, generation=pending.generation)
         pending.clear()
         self._behind = False
 
@@ -206,7 +212,7 @@ class Indexer:
         """Give the search index all that the database has; what another model embedded is embedded anew first."""
         async with self._database.read() as session:
             repository = KnowledgeRepository(session)
-            foreign = set(await repository.documents_embedded_otherwise(self._embeddings.model))
+            foreign = set(await repository.documents_not_embedded(self._embeddings.model))
             documents = [document for document in await repository.documents() if document.id in foreign]
             generation = await repository.generation()
         for document in documents:
@@ -221,7 +227,7 @@ class Indexer:
         vectors = await self._embeddings.embed([record.index_text() for record in records])
         data = [(record.row, embedding_bytes(vector)) for record, vector in zip(records, vectors, strict=True)]
         async with self._database.write() as session:
-            await KnowledgeRepository(session).set_embeddings(self._embeddings.model, data)
+            await KnowledgeRepository(session).add_embeddings(self._embeddings.model, data)
 
 
 def _counts(report: SyncReport) -> dict[str, Any]:

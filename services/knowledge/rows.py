@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from infrastructure.database.models import new_id
+from infrastructure.database.models import SHARED, new_id
 from infrastructure.database.repositories.knowledge import AnyRow, DocumentState
 from services.knowledge.chunk import Chunk
 from services.knowledge.extract import media_type
@@ -24,6 +24,7 @@ def document_values(
     file, document = prepared.file, prepared.document
     return {
         "id": known.id if known else new_id(),
+        "partition": SHARED,
         "name": file.name,
         "title": prepared.title,
         "media_type": media_type(file.name) or "",
@@ -40,8 +41,8 @@ def document_values(
     }
 
 
-def chunk_values(chunks: Sequence[Chunk], vectors: Vectors, model: str) -> list[dict[str, Any]]:
-    """The columns of chunks that `model` embedded, but for those that tell whose they are."""
+def chunk_values(chunks: Sequence[Chunk]) -> list[dict[str, Any]]:
+    """The columns of chunks, but for those that tell whose they are."""
     return [
         {
             "kind": piece.kind,
@@ -52,11 +53,14 @@ def chunk_values(chunks: Sequence[Chunk], vectors: Vectors, model: str) -> list[
             "question": piece.question,
             "answer_start": piece.answer_start,
             "answer_end": piece.answer_end,
-            "embedding_model": model,
-            "embedding": embedding_bytes(vector),
         }
-        for piece, vector in zip(chunks, vectors, strict=True)
+        for piece in chunks
     ]
+
+
+def by_row(rows: Sequence[AnyRow], vectors: Vectors) -> list[tuple[int, bytes]]:
+    """The vectors of chunks whose `(row, id)` are `rows`, each beside its row, as they are kept."""
+    return [(row, embedding_bytes(vector)) for (row, _), vector in zip(rows, vectors, strict=True)]
 
 
 def chunk_records(prepared: PreparedFile, document_id: str, rows: Sequence[AnyRow]) -> list[ChunkRecord]:

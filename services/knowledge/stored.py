@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infrastructure.database.engine import Database
+from infrastructure.database.models import SHARED
 from infrastructure.database.repositories.knowledge import AnyRow, DocumentState, KnowledgeRepository
 from services.knowledge.records import ChunkRecord
 from services.knowledge.rows import record_of
@@ -21,8 +22,9 @@ _ROWS_A_QUERY = 500
 class StoredChunks:
     """Reads chunks. Each method is a transaction of its own, or one for each batch."""
 
-    def __init__(self, database: Database, dimensions: int) -> None:
+    def __init__(self, database: Database, model: str, dimensions: int) -> None:
         self._database = database
+        self._model = model
         self._dimensions = dimensions
 
     async def fetch(self, rows: Sequence[int]) -> list[ChunkRecord]:
@@ -36,12 +38,17 @@ class StoredChunks:
                     found.append(record_of(place, name, title, text))
         return found
 
-    async def batches(self) -> AsyncIterator[Batch]:
-        """Every chunk with its vector, document after document."""
+    async def batches(self, partition: str = SHARED) -> AsyncIterator[Batch]:
+        """Every chunk of a partition's documents that are ready, with its vector, document after document."""
         async with self._database.read() as session:
-            documents = await KnowledgeRepository(session).documents()
-        for some in _grouped([document for document in documents if document.chunks_count]):
+            documents = await KnowledgeRepository(session).documents(partition)
+        for some in _grouped([one for one in documents if one.chunks_count and one.status == "ready"]):
             yield await self.of_documents(some)
+
+    async def generation(self, partition: str = SHARED) -> int:
+        """How often the partition has changed."""
+        async with self._database.read() as session:
+            return await KnowledgeRepository(session).generation(partition)
 
     async def of_documents(self, documents: Sequence[DocumentState]) -> Batch:
         """The chunks of some documents, each text read and sliced once."""
@@ -49,7 +56,7 @@ class StoredChunks:
         async with self._database.read() as session:
             repository = KnowledgeRepository(session)
             texts = await repository.texts(list(by_id))
-            rows = await repository.chunks_of(list(by_id))
+            rows = await repository.chunks_of(list(by_id), self._model)
         records = []
         for row in rows:
             document = by_id[row.document_id]
@@ -59,7 +66,8 @@ class StoredChunks:
 
     def _vectors(self, rows: Sequence[AnyRow]) -> Vectors:
         width = 4 * self._dimensions
-        data = b"".join(row.embedding if len(row.embedding) == width else bytes(width) for row in rows)
+        found = (row.embedding or b"" for row in rows)
+        data = b"".join(one if len(one) == width else bytes(width) for one in found)
         return np.frombuffer(data, "<f4").reshape(len(rows), self._dimensions).astype(np.float32, copy=False)
 
 

@@ -3,18 +3,31 @@
 from infrastructure.database.models.accounts import ApiKey, RefreshToken, User
 from infrastructure.database.models.base import NAMING_CONVENTION, Base, UtcDateTime, new_id
 from infrastructure.database.models.chats import Chat, ChatMessage, Feedback, Run
-from infrastructure.database.models.knowledge import Chunk, Document, IndexState
+from infrastructure.database.models.files import ChatFile, File
+from infrastructure.database.models.knowledge import (
+    SHARED,
+    Chunk,
+    ChunkEmbedding,
+    Document,
+    EmbeddingModel,
+    PartitionState,
+)
 
 __all__ = [
     "NAMING_CONVENTION",
+    "SHARED",
     "ApiKey",
     "Base",
     "Chat",
+    "ChatFile",
     "ChatMessage",
     "Chunk",
+    "ChunkEmbedding",
     "Document",
+    "EmbeddingModel",
     "Feedback",
-    "IndexState",
+    "File",
+    "PartitionState",
     "RefreshToken",
     "Run",
     "User",

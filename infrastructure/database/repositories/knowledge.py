@@ -3,15 +3,18 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import Row, delete, exists, func, insert, select, update
+from sqlalchemy import CursorResult, Row, and_, delete, exists, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from infrastructure.database.models import Chunk, Document, IndexState
+from infrastructure.database.models import SHARED, Chunk, ChunkEmbedding, Document, PartitionState
 
 _STATE = (
     Document.id,
+    Document.file_id,
+    Document.partition,
     Document.name,
     Document.title,
     Document.media_type,
@@ -47,6 +50,8 @@ class DocumentState:
     """All of a document but its text."""
 
     id: str
+    file_id: str | None
+    partition: str
     name: str
     title: str
     media_type: str
@@ -67,10 +72,22 @@ class KnowledgeRepository:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def documents(self) -> list[DocumentState]:
-        """Every document, by name."""
-        rows: Iterable[AnyRow] = await self._session.execute(select(*_STATE).order_by(Document.name))
+    async def documents(self, partition: str = SHARED) -> list[DocumentState]:
+        """Every document of a partition, by name."""
+        query = select(*_STATE).where(Document.partition == partition).order_by(Document.name, Document.id)
+        rows: Iterable[AnyRow] = await self._session.execute(query)
         return [DocumentState(*row) for row in rows]
+
+    async def document(self, document_id: str) -> DocumentState | None:
+        """One document, of whichever partition."""
+        rows: Iterable[AnyRow] = await self._session.execute(select(*_STATE).where(Document.id == document_id))
+        return next((DocumentState(*row) for row in rows), None)
+
+    async def text_and_pages(self, document_id: str) -> tuple[str, list[list[int]] | None] | None:
+        """A document's whole text, and `[page, start, end]` of each of its pages if it has any."""
+        query = select(Document.text, Document.pages).where(Document.id == document_id)
+        row = (await self._session.execute(query)).one_or_none()
+        return None if row is None else (row[0], row[1])
 
     async def texts(self, document_ids: Sequence[str]) -> dict[str, str]:
         """The whole texts of documents, by id."""
@@ -97,13 +114,28 @@ class KnowledgeRepository:
         await self._session.execute(delete(Document).where(Document.id == document_id))
         return rows
 
-    async def add_chunks(self, document_id: str, chunks: Sequence[Mapping[str, Any]]) -> list[AnyRow]:
-        """Add the chunks of a document that has none; `(row, id)` of each, in order."""
+    async def add_chunks(
+        self, document_id: str, chunks: Sequence[Mapping[str, Any]], *, first: int = 0
+    ) -> list[AnyRow]:
+        """Add chunks of a document, those from number `first` on; `(row, id)` of each, in order."""
         if chunks:
-            values = [{"document_id": document_id, "ordinal": n, **chunk} for n, chunk in enumerate(chunks)]
+            values = [{"document_id": document_id, "ordinal": n, **chunk} for n, chunk in enumerate(chunks, first)]
             await self._session.execute(insert(Chunk), values)
-        query = select(Chunk.row, Chunk.id).where(Chunk.document_id == document_id).order_by(Chunk.ordinal)
-        return list(await self._session.execute(query))
+        query = select(Chunk.row, Chunk.id).where(Chunk.document_id == document_id, Chunk.ordinal >= first)
+        return list(await self._session.execute(query.order_by(Chunk.ordinal)))
+
+    async def add_embeddings(self, model: str, embeddings: Iterable[tuple[int, bytes]]) -> None:
+        """What `model` makes of chunks, by row; none of them has one of this model yet."""
+        values = [{"chunk_row": row, "model": model, "embedding": data} for row, data in embeddings]
+        if values:
+            await self._session.execute(insert(ChunkEmbedding), values)
+
+    async def remove_embeddings_but(self, model: str) -> int:
+        """Drop what other models made of chunks; how many."""
+        removed = await self._session.execute(
+            delete(ChunkEmbedding).where(ChunkEmbedding.model != model).returning(ChunkEmbedding.chunk_row)
+        )
+        return len(removed.all())
 
     async def remove_chunks(self, document_id: str) -> list[int]:
         """Remove a document's chunks; their rows."""
@@ -112,9 +144,27 @@ class KnowledgeRepository:
         )
         return list(removed.scalars())
 
-    async def chunks_of(self, document_ids: Sequence[str]) -> list[AnyRow]:
-        """The chunks of documents with their embeddings (last column), in the order of their rows."""
-        query = select(*_PLACE, Chunk.embedding).where(Chunk.document_id.in_(document_ids)).order_by(Chunk.row)
+    async def remove_some_chunks(self, document_id: str, most: int) -> int:
+        """Remove up to `most` of a document's chunks; how many there were. What has very many is so removed in several
+        short transactions."""
+        some = select(Chunk.row).where(Chunk.document_id == document_id).order_by(Chunk.row).limit(most)
+        removed = await self._session.execute(delete(Chunk).where(Chunk.row.in_(some.scalar_subquery())))
+        return cast("CursorResult[Any]", removed).rowcount
+
+    async def rows_of(self, document_id: str) -> list[int]:
+        """The rows of a document's chunks."""
+        return list((await self._session.execute(select(Chunk.row).where(Chunk.document_id == document_id))).scalars())
+
+    async def chunks_of(self, document_ids: Sequence[str], model: str) -> list[AnyRow]:
+        """The chunks of documents with their embeddings by `model` (last column, None where it has made none), in the
+        order of their rows."""
+        of_chunk = and_(ChunkEmbedding.chunk_row == Chunk.row, ChunkEmbedding.model == model)
+        query = (
+            select(*_PLACE, ChunkEmbedding.embedding)
+            .outerjoin(ChunkEmbedding, of_chunk)
+            .where(Chunk.document_id.in_(document_ids))
+            .order_by(Chunk.row)
+        )
         return list(await self._session.execute(query))
 
     async def chunks_at(self, rows: Sequence[int]) -> list[AnyRow]:
@@ -123,21 +173,25 @@ class KnowledgeRepository:
         query = select(*_PLACE, Document.name, Document.title, text).join(Document).where(Chunk.row.in_(rows))
         return list(await self._session.execute(query))
 
-    async def documents_embedded_otherwise(self, model: str) -> list[str]:
-        """Ids of the documents that have a chunk embedded by another model than `model`."""
-        foreign = exists().where(Chunk.document_id == Document.id, Chunk.embedding_model != model)
-        return list((await self._session.execute(select(Document.id).where(foreign))).scalars())
+    async def documents_not_embedded(self, model: str, limit: int | None = None) -> list[str]:
+        """Ids of ready documents that have a chunk which `model` has not embedded, of all partitions."""
+        done = exists().where(ChunkEmbedding.chunk_row == Chunk.row, ChunkEmbedding.model == model)
+        lacking = exists().where(Chunk.document_id == Document.id, ~done)
+        query = select(Document.id).where(lacking, Document.status == "ready").order_by(Document.id).limit(limit)
+        return list((await self._session.execute(query)).scalars())
 
-    async def set_embeddings(self, model: str, embeddings: Iterable[tuple[int, bytes]]) -> None:
-        """Give chunks, by row, new embeddings."""
-        values = [{"row": row, "embedding": data, "embedding_model": model} for row, data in embeddings]
-        await self._session.execute(update(Chunk), values)
+    async def generation(self, partition: str = SHARED) -> int:
+        """How often the partition's chunks have changed."""
+        query = select(PartitionState.generation).where(PartitionState.partition == partition)
+        return (await self._session.execute(query)).scalar_one_or_none() or 0
 
-    async def generation(self) -> int:
-        """How often the chunks have changed."""
-        return (await self._session.execute(select(IndexState.generation))).scalar_one()
-
-    async def next_generation(self) -> int:
-        """Count one more change of the chunks."""
-        query = update(IndexState).values(generation=IndexState.generation + 1).returning(IndexState.generation)
-        return (await self._session.execute(query)).scalar_one()
+    async def next_generation(self, partition: str = SHARED) -> int:
+        """Count one more change of the partition's chunks."""
+        insert_into: Any = sqlite.insert if self._session.get_bind().dialect.name == "sqlite" else postgresql.insert
+        query = (
+            insert_into(PartitionState)
+            .values(partition=partition, generation=1)
+            .on_conflict_do_update(index_elements=["partition"], set_={"generation": PartitionState.generation + 1})
+            .returning(PartitionState.generation)
+        )
+        return int((await self._session.execute(query)).scalar_one())

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from infrastructure.database.engine import open_engine
 from infrastructure.database.migrate import MIGRATIONS, downgrade, is_current, newest_revision, upgrade
-from infrastructure.database.models import Base
+from infrastructure.database.models import Base, new_id
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ async def test_every_constraint_has_its_name(url: str, engine: AsyncEngine) -> N
         return {
             look.get_pk_constraint("document")["name"],
             look.get_foreign_keys("chunk")[0]["name"],
-            look.get_unique_constraints("document")[0]["name"],
+            sorted(unique["name"] or "" for unique in look.get_unique_constraints("user"))[0],
             look.get_check_constraints("document")[0]["name"],
             look.get_indexes("chunk")[0]["name"],
             look.get_foreign_keys("chat_message")[0]["name"],
@@ -89,11 +89,33 @@ async def test_every_constraint_has_its_name(url: str, engine: AsyncEngine) -> N
         assert await connection.run_sync(names) == {
             "PK__document",
             "FK__chunk__document",
-            "UQ__document__name",
+            "UQ__user__email_key",
             "CK__document__status",
             "IX__chunk__document_id",
             "FK__chat_message__chat",
         }
+
+
+async def test_documents_keep_their_chunks_and_embeddings_on_the_way_up_and_down(url: str, engine: AsyncEngine) -> None:
+    await upgrade(url, "0002")
+    document = {"id": new_id().replace("-", ""), "at": "2026-11-01 00:00:00+00:00"}
+    async with engine.begin() as connection:
+        await connection.exec_driver_sql(
+            "INSERT INTO document (id, name, title, media_type, size_bytes, checksum, modified_ns, recipe, text, status,"
+            f" chunks_count, created_at, updated_at) VALUES ('{document['id']}', 'a.md', 'A', 'text/markdown', 1, 'c', 1,"
+            f" 'r', 'text', 'ready', 1, '{document['at']}', '{document['at']}')"
+        )
+        await connection.exec_driver_sql(
+            'INSERT INTO chunk (id, document_id, ordinal, kind, start, "end", embedding_model, embedding)'
+            f" VALUES ('{document['id']}', '{document['id']}', 0, 'text', 0, 4, 'm', 'v')"
+        )
+    for revision in ("0003", "0002"):
+        await (upgrade if revision == "0003" else downgrade)(url, revision)
+        of = "chunk_embedding" if revision == "0003" else "chunk"
+        async with engine.begin() as connection:
+            assert len((await connection.exec_driver_sql("SELECT name FROM document")).all()) == 1
+            found = (await connection.exec_driver_sql(f"SELECT embedding FROM {of}")).scalar_one()
+            assert bytes(found) == b"v" if isinstance(found, bytes) else found == "v"
 
 
 async def test_two_upgrades_at_once_take_turns(url: str, engine: AsyncEngine) -> None:

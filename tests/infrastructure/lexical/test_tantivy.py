@@ -8,8 +8,8 @@ import pytest
 
 from infrastructure.lexical.tantivy import MAX_QUERY_TERMS, LexicalDocument, LexicalIndex
 
-BEES = LexicalDocument(1, "Bees", "Food > Honey", "Bees make honey from the nectar of flowers.")
-WASPS = LexicalDocument(2, "Wasps", "", "A wasp hunts other insects.")
+BEES = LexicalDocument(1, "d-bees", "Bees", "Food > Honey", "Bees make honey from the nectar of flowers.")
+WASPS = LexicalDocument(2, "d-wasps", "Wasps", "", "A wasp hunts other insects.")
 FOLDER_FILE = Path("bm25") / "askgraph.json"
 
 
@@ -53,7 +53,7 @@ def test_terms_beyond_the_bound_are_not_looked_at(index: LexicalIndex) -> None:
 
 def test_a_change_replaces_rows_and_leaves_older_snapshots_as_they_were(index: LexicalIndex) -> None:
     before = index.snapshot
-    index.update([1], [LexicalDocument(3, "Ants", "", "Ants eat honey too.")], generation=2)
+    index.update([1], [LexicalDocument(3, "d-ants", "Ants", "", "Ants eat honey too.")], generation=2)
     assert rows(index, "honey") == [3]
     assert before.search(["honey"], 10)[0].tolist() == [1]
     assert (index.generation, index.snapshot.size) == (2, 2)
@@ -128,3 +128,19 @@ def test_a_folder_that_cannot_be_made_means_an_index_in_memory(tmp_path: Path) -
     index.update([], [BEES], generation=1)
     assert rows(index, "honey") == [1]
     index.close()
+
+
+def test_a_search_keeps_to_the_documents_that_it_is_given() -> None:
+    index = LexicalIndex(None)
+    index.update([], [BEES, WASPS], generation=1)
+    assert index.snapshot.search(["insect", "honey"], 10, documents=["d-wasps"])[0].tolist() == [2]
+    assert index.snapshot.search(["insect", "honey"], 10, documents=["d-none"])[0].tolist() == []
+    alone = index.snapshot.search(["insect"], 10)[1].tolist()
+    assert index.snapshot.search(["insect"], 10, documents=["d-wasps"])[1].tolist() == pytest.approx(alone)
+
+
+def test_a_boosted_term_counts_for_more() -> None:
+    index = LexicalIndex(None)
+    index.update([], [BEES, WASPS], generation=1)
+    plain = index.snapshot.search(["insect"], 10)[1][0]
+    assert index.snapshot.search(["insect"], 10, boosts=[2.0])[1][0] == pytest.approx(2 * plain)

@@ -1,11 +1,13 @@
 """A little knowledge to search, and a search index over it."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
+from infrastructure.database.models import SHARED
 from infrastructure.embedders.wordllama import WordLlamaEmbedder
 from infrastructure.lexical.tantivy import LexicalIndex
+from services.embeddings import Embeddings
 from services.knowledge.records import ChunkRecord
-from services.knowledge.search import SearchIndex
+from services.knowledge.search import Batch, SearchIndex
 
 TEXTS = {
     "lending.md": "A lending pool holds the deposits of many lenders. Borrowers post collateral worth more than debt.",
@@ -43,11 +45,29 @@ def knowledge() -> list[ChunkRecord]:
     return chunks
 
 
-async def nothing(_: Sequence[int]) -> list[ChunkRecord]:
-    return []
+class Source:
+    """Where a search index reads chunks from: dictionaries, by partition."""
+
+    def __init__(self, **partitions: Sequence[ChunkRecord]) -> None:
+        self.partitions: dict[str, Sequence[ChunkRecord]] = partitions
+        self.fetched: list[int] = []
+        self.read: list[str] = []
+
+    async def fetch(self, rows: Sequence[int]) -> list[ChunkRecord]:
+        self.fetched.extend(rows)
+        return [one for chunks in self.partitions.values() for one in chunks if one.row in rows]
+
+    async def batches(self, partition: str) -> AsyncIterator[Batch]:
+        self.read.append(partition)
+        if chunks := self.partitions.get(partition, ()):
+            yield chunks, EMBEDDER.embed([one.index_text() for one in chunks])
+
+    async def generation(self, partition: str) -> int:
+        return 1
 
 
-async def open_index(chunks: Sequence[ChunkRecord], **options: float) -> SearchIndex:
-    index = SearchIndex(EMBEDDER, LexicalIndex(None), nothing, **options)  # type: ignore[arg-type]
-    await index.replace([], chunks, EMBEDDER.embed([one.index_text() for one in chunks]), generation=1)
+async def open_index(chunks: Sequence[ChunkRecord], source: Source | None = None, **options: float) -> SearchIndex:
+    lexical = LexicalIndex(None)
+    index = SearchIndex(Embeddings(EMBEDDER), lexical, source or Source(), **options)  # type: ignore[arg-type]
+    await index.replace(SHARED, [], chunks, EMBEDDER.embed([one.index_text() for one in chunks]), generation=1)
     return index

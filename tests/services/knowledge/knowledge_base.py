@@ -57,7 +57,13 @@ class RememberingIndex:
             await self.asked.wait_for(seen)
 
     async def replace(
-        self, removed_rows: Sequence[int], added: Sequence[ChunkRecord], vectors: Vectors, *, generation: int
+        self,
+        partition: str,
+        removed_rows: Sequence[int],
+        added: Sequence[ChunkRecord],
+        vectors: Vectors,
+        *,
+        generation: int,
     ) -> None:
         async with self.asked:
             self.asked.notify_all()
@@ -117,6 +123,8 @@ async def open_knowledge_base(tmp_path: Path, model: str = "length", **options: 
     embedder, index, library = LengthEmbedder(model), RememberingIndex(), Library(database)
     indexer = Indexer(folder, database, Embeddings(embedder), index, on_change=library.forget, **options)
     try:
-        yield KnowledgeBase(folder, database, index, embedder, library, indexer, StoredChunks(database, 2))
+        yield KnowledgeBase(
+            folder, database, index, embedder, library, indexer, StoredChunks(database, embedder.model, 2)
+        )
     finally:
         await database.close()
