@@ -6,10 +6,13 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 BENCH := ../shared/bench
 BENCH_VENV := .venv-bench
 DATA ?= ../shared/data
+BASELINE := $(DATA)/baseline.py
+BASELINE_PACKAGES := bm25s==0.3.16 PyStemmer==3.1.0 wordllama==0.4.0.post1 numpy==2.4.6
+EVAL_VENV := .venv-eval
 ROUNDS ?= 3
 CRASHES ?= 100
 .DEFAULT_GOAL := help
-.PHONY: help install run dev test test-fast test-slow test-crash lint format bench bench-compare eval lock clean
+.PHONY: help install run dev test test-fast test-slow test-crash lint format bench bench-compare eval fit-confidence lock clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -71,14 +74,24 @@ bench: install $(VENV)/.installed-dev ## Measure throughput and latency against 
 bench-compare: $(BENCH_VENV)/.installed
 	$(BENCH_VENV)/bin/python $(BENCH)/compare.py --rounds $(ROUNDS) --server "$(MAKE) -C $(CURDIR) run" --port 8000
 
-eval: install $(VENV)/.installed-dev ## Measure retrieval, answers and abstention on the data sets below DATA
-	$(BIN)/python -m tests.evaluation.retrieval $(DATA)
+$(EVAL_VENV)/.installed:
+	test -x $(EVAL_VENV)/bin/python || $(PYTHON) -m venv $(EVAL_VENV)
+	$(EVAL_VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(BASELINE_PACKAGES)
+	@touch $@
+
+eval: install $(VENV)/.installed-dev ## Measure retrieval, answers, citations, confidence; FOLDER=… your own, EMBEDDING=… another
+	@if test -f $(BASELINE); then $(MAKE) --no-print-directory $(EVAL_VENV)/.installed; else echo "no $(BASELINE): left out"; fi
+	$(BIN)/python -m tests.evaluation $(or $(FOLDER),$(DATA) --curated --plots docs/images) \
+		$(if $(EMBEDDING),--embedding $(EMBEDDING)) --baseline $(BASELINE) --baseline-python $(EVAL_VENV)/bin/python
+
+fit-confidence: install $(VENV)/.installed-dev ## Fit services/knowledge/confidence.json anew on the data below DATA
+	$(BIN)/python -m tests.evaluation.fit_confidence $(DATA) $(if $(EMBEDDING),--embedding $(EMBEDDING))
 
 lock: ## Lock the requirements anew, with hashes (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --extra build -o requirements.txt pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --extra build --extra dev -c requirements.txt -o requirements-dev.txt pyproject.toml
 
 clean: ## Remove what was installed, built and cached; data/ stays
-	rm -rf $(VENV) $(BENCH_VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* .import_linter_cache
+	rm -rf $(VENV) $(BENCH_VENV) $(EVAL_VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find cache -mindepth 1 ! -name .gitkeep -delete

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from agents.events import NO_RELEVANT_ANSWER, Metadata, Source
+from agents.markers import MarkerFilter
 from agents.ports import Model
 from agents.prompts import BUDGET_NOTES, render_messages
 from agents.state import RunContext, State
@@ -61,9 +62,10 @@ class Generation:
 
     async def _ask(self, request: ModelRequest, context: RunContext) -> ModelReply:
         before = len(context.writer.text)
+        markers = MarkerFilter(context.writer.put, len(request.passages))
         try:
             async with asyncio.timeout(max(context.budget.seconds_left(), 0.0)):
-                reply = await self.model.stream(request, context.writer.put)
+                reply = await self.model.stream(request, markers.put)
         except ProviderError as error:
             self.on_call(self.model.name, error.kind)
             raise
@@ -72,6 +74,9 @@ class Generation:
             context.budget.spent = "seconds"
             context.writer.flush()
             return ModelReply(context.writer.text[before:], self.model.model, "length")
+        finally:
+            markers.end()
+            context.dropped_markers += markers.dropped
         self.on_call(self.model.name, "ok")
         return reply
 

@@ -26,7 +26,6 @@ class GraphSettings:
 
     curated_threshold: float
     support_threshold: float
-    max_results: int = 6
     history_tokens: int = 2000
     max_steps: int = 5
 
@@ -35,9 +34,14 @@ class AnswerGraph:
     """The compiled graph."""
 
     def __init__(
-        self, search: nodes.Search, generation: Generation, ground: nodes.Ground, settings: GraphSettings
+        self,
+        find: nodes.Find,
+        generation: Generation,
+        ground: nodes.Ground,
+        check: nodes.Check,
+        settings: GraphSettings,
     ) -> None:
-        self._graph: Any = lean(_build(search, generation, ground, settings).compile())
+        self._graph: Any = lean(_build(find, generation, ground, check, settings).compile())
         self._config = {"recursion_limit": 2 * settings.max_steps + 10}
 
     async def run(self, context: RunContext) -> Outcome:
@@ -52,16 +56,18 @@ class AnswerGraph:
         return str(self._graph.get_graph().draw_mermaid())
 
 
-def _build(search: nodes.Search, generation: Generation, ground: nodes.Ground, settings: GraphSettings) -> Any:
+def _build(
+    find: nodes.Find, generation: Generation, ground: nodes.Ground, check: nodes.Check, settings: GraphSettings
+) -> Any:
     graph: Any = StateGraph(State, context_schema=RunContext, output_schema=Result)
     graph.add_node("recall", nodes.recall(settings.history_tokens))
-    found = nodes.retrieve(search, settings.max_results, settings.curated_threshold)
+    found = nodes.retrieve(find, check.mark, settings.curated_threshold)
     graph.add_node("retrieve", found, destinations=("curated", "generate"))
     graph.add_node("curated", nodes.curated())
     answering = nodes.generate(generation, settings.support_threshold)
     graph.add_node("generate", answering, destinations=("use_tools", "ground"))
     graph.add_node("use_tools", nodes.use_tools(generation))
-    graph.add_node("ground", nodes.ground_answer(ground, settings.support_threshold))
+    graph.add_node("ground", nodes.ground_answer(ground, check, settings.support_threshold))
     graph.add_edge(START, "recall")
     graph.add_edge("recall", "retrieve")
     graph.add_edge("use_tools", "generate")

@@ -1,7 +1,8 @@
 """The graph's nodes: small factories closing over what they need. Decisions are in `policies`."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Protocol
 
 from langgraph.runtime import Runtime
 from langgraph.types import Command
@@ -18,8 +19,20 @@ from services.knowledge.grounding import Citation, Grounding
 from services.knowledge.search import Retrieval
 
 Node = Callable[[State, Runtime[RunContext]], Awaitable[State | Command[Any]]]
-Search = Callable[[str, int], Awaitable[Retrieval]]
+Find = Callable[[RunContext], Awaitable[Retrieval]]
 Ground = Callable[[str, Sequence[Passage]], Grounding]
+
+
+class Check(Protocol):
+    """Holds citations against the documents as they are now."""
+
+    def mark(self) -> int:
+        """How far the knowledge has come: before passages are looked for."""
+
+    async def check(self, citations: Sequence[Citation], since: int) -> list[Citation]:
+        """Those that stand where they say, or whose place could be put right."""
+
+
 CURATED_MODEL = "curated"
 
 
@@ -32,13 +45,14 @@ def recall(max_tokens: int) -> Node:
     return node
 
 
-def retrieve(search: Search, limit: int, curated_threshold: float) -> Node:
+def retrieve(find: Find, mark: Callable[[], int], curated_threshold: float) -> Node:
     """Find passages for the question, and say who answers it."""
 
     async def node(state: State, runtime: Runtime[RunContext]) -> Command[Any]:
         context = runtime.context
         context.writer.frame(Step("retrieve", "started"))
-        found = await search(context.question, limit)
+        context.knowledge_mark = mark()
+        found = await find(context)
         context.writer.frame(Step("retrieve", "finished", f"{len(found.passages)} passages"))
         update: State = {"retrieval": found, "passages": found.passages}
         return Command(update=update, goto=policies.after_retrieve(found, curated_threshold))
@@ -84,17 +98,31 @@ def use_tools(generation: Generation) -> Node:
     return node
 
 
-def ground_answer(ground: Ground, threshold: float) -> Node:
+def ground_answer(ground: Ground, check: Check, threshold: float) -> Node:
     """Check every citation against the text that it names, and set the confidence."""
 
     async def node(state: State, runtime: Runtime[RunContext]) -> State:
-        writer = runtime.context.writer
-        writer.flush()
+        context = runtime.context
+        context.writer.flush()
         if (match := state.get("curated")) is not None:
-            return {"outcome": curated_outcome(match)}
-        return {"outcome": grounded_outcome(state, writer.text, runtime.context, ground, threshold)}
+            outcome = curated_outcome(match)
+        else:
+            outcome = grounded_outcome(state, context.writer.text, context, ground, threshold)
+        return {"outcome": await checked(outcome, check, context.knowledge_mark)}
 
     return node
+
+
+async def checked(outcome: Outcome, check: Check, since: int) -> Outcome:
+    """The outcome with the citations that hold. Without all of them it is not grounded any more."""
+    if not outcome.citations:
+        return outcome
+    held = await check.check(outcome.citations, since)
+    lost = len(outcome.citations) - len(held)
+    return replace(
+        outcome, citations=tuple(held), grounded=outcome.grounded and not lost,
+        rejected_markers=outcome.rejected_markers + lost,
+    )  # fmt: skip
 
 
 def curated_outcome(match: CuratedMatch) -> Outcome:
@@ -120,7 +148,7 @@ def grounded_outcome(state: State, answer: str, context: RunContext, ground: Gro
     confidence = policies.final_confidence(found, grounding.grounded)
     return Outcome(
         answer, confidence, grounding.grounded, True, tuple(grounding.citations), reply.model, finish, usage,
-        rejected_markers=grounding.rejected,
+        rejected_markers=grounding.rejected + context.dropped_markers,
     )  # fmt: skip
 
 

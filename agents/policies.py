@@ -1,5 +1,6 @@
 """The graph's decisions: pure functions of what is known, tested without a graph."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
@@ -9,6 +10,11 @@ from services.sessions import Turn
 
 NO_USAGE = Usage()
 CHARS_PER_TOKEN = 4  # the usual rule of thumb for English text in byte-pair vocabularies
+_WORDS = re.compile(r"\w+")
+_POINTING = re.compile(
+    r"\b(?:its?|itself|they|them|theirs?|this|that|these|those|he|him|his|she|hers?|there|former|latter|same|one)\b"
+)
+_GOING_ON = re.compile(r"(?:and|or|but|so|also|then|what about|how about|why|more|else|ok|okay)\b")
 MAX_REPEATS = 2  # how often one tool may be called with the same arguments in a run
 
 
@@ -52,6 +58,23 @@ def trim_history(turns: Iterable[Turn], max_tokens: int) -> tuple[Message, ...]:
             break
         kept.append(turn)
     return tuple(message for turn in reversed(kept) for message in turn.messages)
+
+
+def standalone_question(question: str, turns: Sequence[Turn]) -> str | None:
+    """A follow-up together with the question that it follows, to be searched by; None for one that stands by itself.
+
+    A follow-up speaks of something by a pronoun, begins as one goes on talking, or is too short to say what it is about.
+    """
+    if not turns or not _is_follow_up(question):
+        return None
+    earlier = next((turn.question for turn in reversed(turns) if not _is_follow_up(turn.question)), turns[-1].question)
+    return f"{earlier} {question}"
+
+
+def _is_follow_up(question: str) -> bool:
+    asked = question.casefold().strip()
+    says_what = sum(len(word) > 3 for word in _WORDS.findall(asked)) >= 2
+    return bool(_POINTING.search(asked) or _GOING_ON.match(asked) or not says_what)
 
 
 def final_confidence(retrieved: float, grounded: bool) -> float:

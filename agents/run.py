@@ -31,11 +31,16 @@ class Ask:
     fresh: bool = False  # the session's id was made here just now: nobody can have it yet
     edits: str | None = None
     regenerates: str | None = None
+    file_ids: tuple[str, ...] = ()  # the files that are looked into, and no others; none: all that the scope has
+    rag_mode: str = "auto"  # auto, hybrid (passages), or full_file
 
     @property
     def digest(self) -> str:
         """What tells whether a request id came with the same question again."""
-        return hashlib.sha256(f"{self.question}\0{self.edits}\0{self.regenerates}".encode()).hexdigest()
+        asked = f"{self.question}\0{self.edits}\0{self.regenerates}"
+        if self.file_ids or self.rag_mode != "auto":
+            asked = f"{asked}\0{self.file_ids}\0{self.rag_mode}"
+        return hashlib.sha256(asked.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,8 @@ class Run:
     writer: RunWriter
     begun: BegunTurn | None  # what is kept of it; None for a question that keeps nothing
     answer_id: str
+    ask: Ask
+    owner: str | None
     facts: Mapping[str, Any] = field(default_factory=dict)  # what is kept of it at its end
     task: asyncio.Task[None] | None = None
     working: bool = False  # its task has taken its first step: only then can cancelling it be seen from inside

@@ -17,6 +17,7 @@ from agents.writer import RunWriter
 from infrastructure.database.repositories.turns import BegunTurn, KnownTurn
 from infrastructure.errors import AskGraphError, Conflict, NotFound, RateLimited, ShuttingDown, StorageUnavailable
 from infrastructure.providers.types import Usage
+from services.knowledge.scopes import Scopes
 from services.principals import may_reach
 from services.sessions import Concurrency, SeenRequest, Session, SessionManager, Turn, TurnStatus
 
@@ -56,6 +57,7 @@ class Runner:
         log: EventLog,
         sessions: SessionManager,
         keeper: Keeper,
+        scopes: Scopes,
         metrics: RunMetrics,
         *,
         limits: RunLimits,
@@ -67,6 +69,7 @@ class Runner:
         self._log = log
         self._sessions = sessions
         self._keeper = keeper
+        self._scopes = scopes
         self._metrics = metrics
         self._limits = limits
         self._concurrency = concurrency
@@ -90,7 +93,7 @@ class Runner:
         """Start a run for `ask`, or join the one that its request id started before.
 
         Raises:
-            NotFound: the session is somebody else's, or has to be there and is not; or no such message.
+            NotFound: the session is somebody else's, or has to be there and is not; or no such message, or file.
             ShuttingDown: the process takes no more questions.
             RateLimited: too many runs, or too many in line in this session.
             Conflict: the session is busy and its policy is to reject; or the request id came with another question.
@@ -165,6 +168,8 @@ class Runner:
             raise ShuttingDown("The service is restarting. Ask again in a moment.")
         if len(self._active) >= self._limits.active:
             raise RateLimited("Too many questions are being answered. Ask again in a moment.", retry_after=1.0)
+        if ask.file_ids:
+            await self._scopes.check(ask.owner, ask.file_ids)
         session_id = ask.session_id or (self._new_id() if ask.keep else None)
         session = await self._sessions.open(
             session_id, ask.owner, must_exist=ask.must_exist, fresh=ask.fresh or ask.session_id is None
@@ -198,17 +203,18 @@ class Runner:
             self._begun.set()
         question = begun.question if begun else ask.question
         owner = session.owner if session.id else ask.owner
-        run = self._launch(run_id, session, question, owner, begun, answer_id)
+        run = self._launch(run_id, session, question, owner, begun, answer_id, ask)
         if begun and not ask.regenerates:
             self._keeper.asked(run)
         return RunHandle(run_id, session.id, False, begun.message_id if begun else None, answer_id if begun else None)
 
     def _launch(
-        self, run_id: str, session: Session, question: str, owner: str | None, begun: BegunTurn | None, answer_id: str
-    ) -> Run:
+        self, run_id: str, session: Session, question: str, owner: str | None, begun: BegunTurn | None,
+        answer_id: str, ask: Ask,
+    ) -> Run:  # fmt: skip
         self._log.open(run_id, owner)
         writer = RunWriter(run_id, self._log, self._clock, self._metrics)
-        run = self._active[run_id] = Run(run_id, session, question, writer, begun, answer_id)
+        run = self._active[run_id] = Run(run_id, session, question, writer, begun, answer_id, ask, owner)
         waits = session.occupied or next(iter(session.active)) != run_id
         writer.frame(Status("queued" if waits else "streaming", session.id))
         run.task = asyncio.create_task(self._work(run, queued=waits), name=f"run {run_id}")
@@ -255,8 +261,11 @@ class Runner:
             await self._sessions.refresh(run.session, run.begun.asked_at)
         now = asyncio.get_running_loop().time()
         budget = Budget(now + self._limits.seconds, self._limits.tool_steps, self._limits.tokens)
+        ask = run.ask
+        owner = ask.owner if ask.file_ids else run.owner  # an anonymous chat, which others read, has no one's files
+        scope = await self._scopes.of(owner, run.session.id, ask.file_ids, fresh=ask.fresh)
         return await self._graph.run(
-            RunContext(run.question, run.session.history(), run.session.id, run.writer, budget)
+            RunContext(run.question, run.session.history(), run.session.id, run.writer, budget, scope, ask.rag_mode)
         )
 
     async def _complete(self, run: Run, found: Outcome) -> str:

@@ -10,6 +10,7 @@ from infrastructure.passages import Passage
 from infrastructure.providers.types import Message, ModelReply, Usage
 from services.knowledge.curated import CuratedMatch
 from services.knowledge.grounding import Citation
+from services.knowledge.scope import SHARED_SCOPE, Scope
 from services.knowledge.search import Retrieval
 from services.sessions import Turn
 
@@ -75,3 +76,7 @@ class RunContext:
     session_id: str | None
     writer: RunWriter
     budget: Budget
+    scope: Scope = SHARED_SCOPE
+    rag_mode: str = "auto"
+    knowledge_mark: int = 0  # how far the knowledge had come when its passages were looked for
+    dropped_markers: int = 0  # that named no source, and were not passed on

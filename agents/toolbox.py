@@ -57,21 +57,21 @@ class Toolbox:
         name = call.name if call.name in self._tools else UNKNOWN_NAME
         context.writer.frame(Step(name, "started", call_id=call.id[:128]))
         try:
-            result = await self._run(call, context.budget)
+            result = await self._run(call, context)
         except AskGraphError as error:
             context.writer.frame(Step(name, "failed", error.message, call.id[:128]))
             return f"The tool failed: {error.message}"
         context.writer.frame(Step(name, "finished", f"{len(result.passages)} passages", call.id[:128]))
         return _render(result, passages)
 
-    async def _run(self, call: ToolCall, budget: Budget) -> ToolResult:
+    async def _run(self, call: ToolCall, context: RunContext) -> ToolResult:
         tool = self._tools.get(call.name)
         if tool is None:
             raise ToolFailed(f"There is no such tool. The tools are: {', '.join(self._tools)}.")
-        seconds = max(min(self._seconds, budget.seconds_left()), 0.0)
+        seconds = max(min(self._seconds, context.budget.seconds_left()), 0.0)
         try:
             async with asyncio.timeout(seconds):
-                return await tool.run(call.arguments)
+                return await tool.run(call.arguments, context.scope)
         except TimeoutError:
             raise ToolFailed("The tool took too long.") from None
 

@@ -21,6 +21,7 @@ from services.cache import CacheManager
 from services.embeddings import Embeddings
 from services.knowledge.index import Indexer
 from services.knowledge.library import Library
+from services.knowledge.scopes import Scopes
 from services.knowledge.search import SearchIndex
 from services.knowledge.sentences import SentenceSelector
 from services.knowledge.stored import StoredChunks
@@ -35,9 +36,12 @@ class Knowledge:
 
     database: Database
     cache: CacheManager
+    stored: StoredChunks
     search: SearchIndex
     library: Library
+    scopes: Scopes
     indexer: Indexer
+    embeddings: Embeddings
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +69,11 @@ async def open_knowledge(settings: Settings, metrics: Metrics, stack: AsyncExitS
     stack.push_async_callback(cache.close)
     embedder = WordLlamaEmbedder()
     embeddings = Embeddings(embedder, cache)
+    stored = StoredChunks(database, embeddings.model, embeddings.dimensions)
     search = SearchIndex(
         embeddings,
         LexicalIndex(settings.data_dir / "index"),
-        StoredChunks(database, embeddings.model, embeddings.dimensions),
+        stored,
         curated_threshold=settings.agent_similarity_threshold,
     )
     stack.push_async_callback(search.aclose)
@@ -82,7 +87,7 @@ async def open_knowledge(settings: Settings, metrics: Metrics, stack: AsyncExitS
         chunk_overlap=settings.chunk_overlap,
         on_change=library.forget,
     )
-    return Knowledge(database, cache, search, library, indexer)
+    return Knowledge(database, cache, stored, search, library, Scopes(database), indexer, embeddings)
 
 
 def open_models(settings: Settings, search: SearchIndex, stack: AsyncExitStack) -> Models:

@@ -14,9 +14,11 @@ from prometheus_client import Counter
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from agents.finding import Finder
 from agents.generation import Generation
 from agents.graph import AnswerGraph, GraphSettings
 from agents.keeping import Keeper
+from agents.policies import CHARS_PER_TOKEN
 from agents.ports import Model
 from agents.runner import RunLimits, Runner
 from agents.titles import Titles
@@ -26,8 +28,10 @@ from agents.tools.read_knowledge_file import read_knowledge_file
 from agents.tools.search_knowledge_base import search_knowledge_base
 from backend.assembly import Knowledge, Models, open_knowledge, open_models
 from backend.background import background_work, end_what_was_left
+from backend.filing import open_files, open_storage, open_uploads
 from backend.secret_key import load_secret_key
 from backend.settings import Settings
+from backend.uploads import UploadReader
 from infrastructure.chat_feed.memory import MemoryChatFeed
 from infrastructure.database.engine import Database
 from infrastructure.database.models import new_id
@@ -39,11 +43,16 @@ from services.accounts import Accounts
 from services.cache import CacheManager
 from services.chats import Chats
 from services.conversations import Conversations
+from services.file_storage import FileStorage
+from services.files import Files
+from services.knowledge.citation_check import CitationCheck
 from services.knowledge.confidence import ANSWER_THRESHOLD
 from services.knowledge.grounding import Grounder
 from services.knowledge.index import Indexer
 from services.knowledge.library import Library
+from services.knowledge.scopes import Scopes
 from services.knowledge.search import SearchIndex
+from services.knowledge.whole import WholeDocuments
 from services.passwords import Passwords
 from services.sessions import SessionManager
 from services.tokens import TokenSigner
@@ -64,6 +73,7 @@ class Container:
     cache: CacheManager
     search: SearchIndex
     library: Library
+    scopes: Scopes
     indexer: Indexer
     model: Model
     event_log: MemoryEventLog
@@ -71,6 +81,9 @@ class Container:
     feed: MemoryChatFeed
     conversations: Conversations
     chats: Chats
+    storage: FileStorage
+    files: Files
+    uploads: UploadReader
     sessions: SessionManager
     runner: Runner
     websockets: WebSocketManager
@@ -121,7 +134,8 @@ async def open_container(
     """
     async with AsyncExitStack() as stack:
         knowledge = await open_knowledge(settings, metrics, stack)
-        container = assemble(settings, metrics, limit, knowledge, stack)
+        storage = await open_storage(settings, stack)
+        container = assemble(settings, metrics, limit, knowledge, storage, stack)
         if watching:
             await end_what_was_left(container)
             container.accounts.listen(container.websockets.revoke)
@@ -134,8 +148,9 @@ async def open_container(
 
 
 def assemble(
-    settings: Settings, metrics: Metrics, limit: CallerLimit, knowledge: Knowledge, stack: AsyncExitStack
-) -> Container:
+    settings: Settings, metrics: Metrics, limit: CallerLimit, knowledge: Knowledge, storage: FileStorage,
+    stack: AsyncExitStack,
+) -> Container:  # fmt: skip
     """Everything above the knowledge."""
     models = open_models(settings, knowledge.search, stack)
     event_log = MemoryEventLog(max_run_bytes=settings.run_log_max_bytes, ttl_seconds=settings.run_log_seconds)
@@ -155,6 +170,7 @@ def assemble(
         event_log,
         sessions,
         Keeper(conversations, feed, new_id=new_id, clock=time.time, worker=new_id(), on_first_exchange=titles.consider),
+        knowledge.scopes,
         metrics,
         limits=RunLimits(
             settings.run_max_seconds, settings.run_max_tokens, settings.max_tool_iterations, settings.max_active_runs
@@ -185,6 +201,7 @@ def assemble(
         cache=knowledge.cache,
         search=knowledge.search,
         library=knowledge.library,
+        scopes=knowledge.scopes,
         indexer=knowledge.indexer,
         model=models.model,
         event_log=event_log,
@@ -192,6 +209,9 @@ def assemble(
         conversations=conversations,
         feed=feed,
         chats=Chats(knowledge.database, clock=utc_now, publish=feed.publish),
+        storage=storage,
+        files=open_files(settings, knowledge, storage, on_uploaded=lambda: None),
+        uploads=open_uploads(settings),
         sessions=sessions,
         runner=runner,
         websockets=websockets,
@@ -201,9 +221,10 @@ def assemble(
 
 
 def _graph(settings: Settings, knowledge: Knowledge, models: Models, metrics: Metrics) -> AnswerGraph:
+    search = knowledge.search
     tools = Toolbox(
         (
-            search_knowledge_base(knowledge.search.search, settings.agent_max_results),
+            search_knowledge_base(search.search, settings.agent_max_results),
             list_knowledge_files(knowledge.library),
             read_knowledge_file(knowledge.library),
         )
@@ -216,14 +237,21 @@ def _graph(settings: Settings, knowledge: Knowledge, models: Models, metrics: Me
         settings.max_answer_tokens,
         metrics.provider_called,
     )
+    finder = Finder(
+        search.search,
+        WholeDocuments(knowledge.stored),
+        settings.agent_max_results,
+        settings.full_file_max_tokens * CHARS_PER_TOKEN,
+        models.model.name != "extractive",
+    )
     return AnswerGraph(
-        knowledge.search.search,
+        finder.find,
         generation,
-        Grounder(knowledge.search.analysis).ground,
+        Grounder(search.analysis).ground,
+        CitationCheck(knowledge.database, search),
         GraphSettings(
             curated_threshold=settings.agent_similarity_threshold,
             support_threshold=ANSWER_THRESHOLD,
-            max_results=settings.agent_max_results,
             history_tokens=settings.history_max_tokens,
             max_steps=settings.max_tool_iterations,
         ),

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from backend.container import open_container, service_version
+from backend.filing import upload_limit
 from backend.routers import (
     ask,
     auth,
@@ -16,6 +17,7 @@ from backend.routers import (
     chat_events,
     chats,
     conversations,
+    files,
     health,
     messages,
     operations,
@@ -50,7 +52,7 @@ objects (60 ms) and not in 7,000, as by Python's own (700, 10, 10): with 200 pac
 to 110 ms late.
 """
 ROUTERS = (
-    ask, ws, auth, chats, messages, chat_events, sessions, conversations, chat, health, operations, pages,
+    ask, ws, auth, chats, messages, chat_events, files, sessions, conversations, chat, health, operations, pages,
 )  # fmt: skip
 RATE_HEADERS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After")
 EXPOSED_HEADERS = ("X-Request-ID", "X-Session-ID", "X-Run-ID", *RATE_HEADERS)
@@ -109,7 +111,12 @@ def _middleware(settings: Settings, metrics: Metrics, limit: CallerLimit) -> lis
         Middleware(Authentication, accounts=lambda scope: scope["app"].state.container.accounts),
         Middleware(RateLimit, limit=limit, on_error=metrics.error),
         Middleware(Admission, required=settings.auth_required, on_error=metrics.error),
-        Middleware(BodyLimit, limit=settings.max_body_bytes, on_error=metrics.error),
+        Middleware(
+            BodyLimit,
+            limit=settings.max_body_bytes,
+            on_error=metrics.error,
+            larger={files.UPLOAD_PATH: upload_limit(settings)},
+        ),
         Middleware(CatchAll, on_error=metrics.error),
     ]
     if settings.use_https:

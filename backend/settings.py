@@ -15,6 +15,7 @@ Csv = Annotated[tuple[str, ...], NoDecode]
 LOCAL_ORIGINS = ("http://localhost:3000", "http://127.0.0.1:3000")
 DATABASE_URL = re.compile(r"(sqlite|postgres(ql)?)(\+\w+)?://")
 HTTP_URL = re.compile(r"https?://[^/\s]+", re.IGNORECASE)
+BUCKET_URL = re.compile(r"s3://[a-z0-9][a-z0-9.-]+(/[a-z0-9-]+)*/?")
 EXAMPLE_SECRETS = {"change-me", "changeme", "secret", "your-secret-key", "please-change-this-secret-key-in-production"}
 
 
@@ -93,6 +94,38 @@ class KnowledgeSettings(BaseSettings):
         return self
 
 
+class FileSettings(BaseSettings):
+    """What may be uploaded, and where it is kept."""
+
+    max_filesize_mb: int = Field(50, ge=1, le=10_000)
+    user_file_quota_mb: int = Field(1024, ge=1)
+    storage_url: str | None = None
+    s3_endpoint_url: str | None = None
+    s3_region: str = "us-east-1"
+    s3_access_key_id: str | None = None
+    s3_secret_access_key: SecretStr | None = None
+
+    @field_validator("storage_url")
+    @classmethod
+    def _a_bucket(cls, value: str | None) -> str | None:
+        if value is not None and not BUCKET_URL.fullmatch(value):
+            raise ValueError("must be s3://bucket or s3://bucket/prefix; unset, files are kept in DATA_DIR")
+        return value
+
+    @field_validator("s3_endpoint_url")
+    @classmethod
+    def _a_server(cls, value: str | None) -> str | None:
+        if value is not None and not HTTP_URL.match(value):
+            raise ValueError("must be http(s)://host[:port]")
+        return value
+
+    @model_validator(mode="after")
+    def _both_keys_or_none(self) -> "FileSettings":
+        if (self.s3_access_key_id is None) != (self.s3_secret_access_key is None):
+            raise ValueError("S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY go together")
+        return self
+
+
 class AgentSettings(BaseSettings):
     """How a question is worked on, and what a conversation keeps."""
 
@@ -105,6 +138,7 @@ class AgentSettings(BaseSettings):
     max_active_runs: int = Field(1000, ge=1)
     max_session_history: int = Field(50, ge=0, validation_alias=_also("MAX_SESSION_HISTORY"))
     history_max_tokens: int = Field(2000, ge=0)
+    full_file_max_tokens: int = Field(12_000, ge=100)
     max_sessions: int = Field(10_000, ge=1)
     session_concurrency: Literal["queue", "reject", "interrupt"] = "queue"
     session_ttl_days: float = Field(30.0, gt=0)
@@ -168,7 +202,7 @@ class EdgeSettings(BaseSettings):
         return value
 
 
-class Settings(ModelSettings, KnowledgeSettings, AgentSettings, AccountSettings, EdgeSettings):
+class Settings(ModelSettings, KnowledgeSettings, FileSettings, AgentSettings, AccountSettings, EdgeSettings):
     model_config = SettingsConfigDict(
         env_file=".env",
         env_file_encoding="utf-8",

@@ -7,6 +7,7 @@
     ├── NotFound              no such thing, or not the caller's
     ├── Conflict              the state of things forbids it now
     ├── RateLimited           too many, too fast
+    ├── TooSlow               what was being sent does not come
     ├── PayloadTooLarge       more bytes than allowed
     ├── UnsupportedMediaType  bytes of a kind that is not read
     ├── ShuttingDown          the process is about to end
@@ -60,6 +61,10 @@ class Conflict(AskGraphError):
 class RateLimited(AskGraphError):
     kind = "rate_limited"
     retryable = True
+
+
+class TooSlow(AskGraphError):
+    kind = "request_timeout"
 
 
 class PayloadTooLarge(AskGraphError):

@@ -119,6 +119,12 @@ class CacheManager:
             await self._attempt(self._store.trim(int(self._max_bytes * _TRIM_TO)), None)
             self._size = await self._attempt(self._store.size(), 0)
 
+    async def remove_many(self, namespace: str, keys: Sequence[bytes]) -> None:
+        """Remove the entries of `keys`, as far as there are any."""
+        if self._available and keys:
+            await self._drop(namespace, keys)
+            self._size = await self._attempt(self._store.size(), self._size)
+
     async def _put(self, namespace: str, entries: Sequence[CacheEntry]) -> bool:
         await self._store.put(namespace, entries)
         self._size += sum(len(entry.value) for entry in entries)  # more than it is when one was replaced: see trim

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from infrastructure.errors import ToolFailed
 from infrastructure.passages import Passage
 from infrastructure.providers.types import ToolSpec
+from services.knowledge.scope import Scope
 
 MAX_RESULT_CHARS = 24_000
 MAX_ARGUMENT_CHARS = 16_384
@@ -30,20 +31,23 @@ class ToolResult:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """`run` takes the model's JSON arguments as text and raises ToolFailed with a message for the model."""
+    """`run` takes the model's JSON arguments as text, and the scope of the one who asks; it raises ToolFailed with a
+    message for the model."""
 
     spec: ToolSpec
-    run: Callable[[str], Awaitable[ToolResult]]
+    run: Callable[[str, Scope], Awaitable[ToolResult]]
 
 
 A = TypeVar("A", bound=Arguments)
 
 
-def make_tool(name: str, description: str, arguments: type[A], call: Callable[[A], Awaitable[ToolResult]]) -> Tool:
+def make_tool(
+    name: str, description: str, arguments: type[A], call: Callable[[A, Scope], Awaitable[ToolResult]]
+) -> Tool:
     """A tool whose JSON Schema and checks both come from `arguments`."""
 
-    async def run(text: str) -> ToolResult:
-        return await call(parse_arguments(arguments, text))
+    async def run(text: str, scope: Scope) -> ToolResult:
+        return await call(parse_arguments(arguments, text), scope)
 
     return Tool(ToolSpec(name, description, _schema(arguments)), run)
 

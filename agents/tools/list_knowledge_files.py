@@ -2,6 +2,7 @@
 
 from agents.tools.base import Arguments, Tool, ToolResult, make_tool
 from services.knowledge.library import Library
+from services.knowledge.scope import Scope
 
 MAX_LISTED = 500
 
@@ -11,8 +12,8 @@ class Nothing(Arguments):
 
 
 def list_knowledge_files(library: Library) -> Tool:
-    async def call(_: Nothing) -> ToolResult:
-        documents = await library.list_documents()
+    async def call(_: Nothing, scope: Scope) -> ToolResult:
+        documents = await library.documents_in(scope)
         lines = [f"{document.name} - {document.title}" for document in documents[:MAX_LISTED]]
         if len(documents) > MAX_LISTED:
             lines.append(f"… and {len(documents) - MAX_LISTED} more")

@@ -6,6 +6,7 @@ from agents.tools.base import Arguments, Tool, ToolResult, make_tool
 from infrastructure.errors import NotFound, ToolFailed
 from infrastructure.passages import Passage
 from services.knowledge.library import Library
+from services.knowledge.scope import Scope
 
 MAX_CHARS = 12_000
 
@@ -17,10 +18,10 @@ class Range(Arguments):
 
 
 def read_knowledge_file(library: Library) -> Tool:
-    async def call(arguments: Range) -> ToolResult:
+    async def call(arguments: Range, scope: Scope) -> ToolResult:
         try:
             part = await library.read_document(
-                arguments.filename, start=arguments.start, end=arguments.end, limit=MAX_CHARS
+                arguments.filename, start=arguments.start, end=arguments.end, limit=MAX_CHARS, scope=scope
             )
         except NotFound:
             raise ToolFailed("There is no such file. list_knowledge_files tells the names.") from None

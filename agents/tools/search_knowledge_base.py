@@ -5,9 +5,10 @@ from collections.abc import Awaitable, Callable
 from pydantic import Field
 
 from agents.tools.base import Arguments, Tool, ToolResult, make_tool
+from services.knowledge.scope import Scope
 from services.knowledge.search import Retrieval
 
-Search = Callable[[str, int], Awaitable[Retrieval]]
+Search = Callable[[str, int, Scope], Awaitable[Retrieval]]
 
 
 class Query(Arguments):
@@ -15,8 +16,8 @@ class Query(Arguments):
 
 
 def search_knowledge_base(search: Search, limit: int) -> Tool:
-    async def call(arguments: Query) -> ToolResult:
-        found = await search(arguments.query, limit)
+    async def call(arguments: Query, scope: Scope) -> ToolResult:
+        found = await search(arguments.query, limit, scope)
         if not found.passages:
             return ToolResult("Nothing was found.")
         return ToolResult(f"{len(found.passages)} passages, best first.", found.passages)

@@ -87,6 +87,6 @@ async def start(
     return await parts.runner.start(
         Ask(
             body.question, caller, chat_id, keep=True, request_id=request_id, owner=who.user_id,
-            must_exist=body.must_exist,
+            must_exist=body.must_exist, file_ids=body.files, rag_mode=body.mode,
         )
     )  # fmt: skip

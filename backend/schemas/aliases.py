@@ -46,6 +46,14 @@ class PromptRequest(BaseModel):
     def must_exist(self) -> bool:
         return False
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def mode(self) -> str:
+        return "auto"
+
 
 class MessageRequest(BaseModel):
     """A message. An unknown `conversation_id` is not found."""
@@ -70,6 +78,14 @@ class MessageRequest(BaseModel):
     @property
     def must_exist(self) -> bool:
         return self.conversation_id is not None
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        return tuple(self.file_ids or ())
+
+    @property
+    def mode(self) -> str:
+        return self.rag_mode or "auto"
 
 
 def shape_of(body: object) -> str | None:

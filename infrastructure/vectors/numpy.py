@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 Rows = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 Vectors = npt.NDArray[np.float32]
 Scores = npt.NDArray[np.float32]
 
@@ -28,6 +29,10 @@ class VectorSnapshot:
     @property
     def size(self) -> int:
         return len(self.rows)
+
+    @property
+    def dimensions(self) -> int:
+        return int(self.vectors.shape[1])
 
     def replace(self, removed: Iterable[int], rows: Iterable[int], vectors: Vectors) -> "VectorSnapshot":
         """A snapshot without the rows of `removed`, and with `rows` and their `vectors`; a row that was there already
@@ -53,10 +58,34 @@ class VectorSnapshot:
 
     def positions(self, rows: Rows) -> Rows:
         """Where each of `rows` stands in `self.rows`; -1 for one that is not there."""
-        if not self.size:
-            return np.full(len(rows), -1, np.int64)
-        found = np.minimum(np.searchsorted(self.rows, rows), self.size - 1)
-        return np.where(self.rows[found] == rows, found, -1)
+        return find_rows(self.rows, rows)
+
+    def vectors_at(self, positions: Rows) -> Vectors:
+        """The vectors at `positions`, in their order: shape (n, d)."""
+        return self.vectors[positions]
+
+    def nearest(
+        self, query: Vectors, limit: int, allowed: Mask | None = None, *, thorough: bool = True
+    ) -> tuple[Rows, Scores]:
+        """The positions of the `limit` vectors nearest to `query`, nearest first, and how near they are. With `allowed`
+        (one for each row) others are not looked at. It is always exact, so `thorough` changes nothing.
+        """
+        if allowed is None:
+            scores = self.scores(query)
+            best = top_positions(scores, limit)
+            return best, scores[best]
+        places = np.flatnonzero(allowed)
+        scores = inner_products(self.vectors[places], query)
+        best = top_positions(scores, limit)
+        return places[best], scores[best]
+
+
+def find_rows(ascending: Rows, rows: Rows) -> Rows:
+    """Where each of `rows` stands in `ascending`; -1 for one that is not there."""
+    if not len(ascending):
+        return np.full(len(rows), -1, np.int64)
+    found = np.minimum(np.searchsorted(ascending, rows), len(ascending) - 1)
+    return np.where(ascending[found] == rows, found, -1)
 
 
 def inner_products(vectors: Vectors, query: Vectors) -> Scores:

@@ -10,6 +10,7 @@ class AnswerType(Enum):
     NUMBER = "number"
     DATE = "date"
     NAME = "name"
+    DEFINITION = "definition"
 
 
 _ASKS = {
@@ -24,6 +25,10 @@ _ASKS = {
     AnswerType.NAME: re.compile(
         r"\b(?:who|whom|whose|where)\b|\bwhat (?:city|country|company|person|name|(?:is|was) the name)\b", re.IGNORECASE
     ),
+    AnswerType.DEFINITION: re.compile(  # "What is a flash loan?": what it is about, and no more
+        r"^\s*(?:what(?:'s| is| are| was| were)|define|explain)(?: an?| the)?(?: (?!of\b)[\w&.'-]+){1,4}\s*\??\s*$",
+        re.IGNORECASE,
+    ),
 }
 _HAS = {
     AnswerType.NUMBER: re.compile(
@@ -35,6 +40,9 @@ _HAS = {
         r"\d|\b(?:January|February|March|April|May|June|July|August|September|October|November|December|century)\b"
     ),
     AnswerType.NAME: re.compile(r"(?<=[a-z,;:)] )[A-Z][a-z]"),  # a capital that does not begin the sentence
+    AnswerType.DEFINITION: re.compile(  # it begins with what it defines
+        r"^[^.;:]{1,100} (?:is|are|was|were) (?:an?|the|one)\b|\b(?:means|refers to)\b"
+    ),
 }
 
 

@@ -3,7 +3,7 @@
 A chunk never leaves its top-level section. Within it whole blocks are packed up to `size` characters; only a block that
 is longer by itself is cut, at the end of a sentence (of a line, in lists, tables and code), else at white space. What
 would fit with a little stretch (`STRETCH`) is not cut at all, because a chunk that is a whole paragraph is found and
-read better than two that are not.
+read better than two that are not. Nor does a chunk leave its page, so that what is cited from it is on that page.
 """
 
 import re
@@ -36,7 +36,7 @@ class Chunk:
     end: int
     text: str
     section: str | None  # the headings above it, outermost first, joined by " > ", without the document's title
-    page: int | None = None
+    page: int | None = None  # the one it stands on, counted from 1
     kind: str = "text"  # "qa" for a curated entry
     question: str | None = None
     answer_start: int | None = None
@@ -52,6 +52,10 @@ class _Unit:
     has_body: bool = False
 
     @property
+    def page(self) -> int | None:
+        return self.blocks[0].page
+
+    @property
     def start(self) -> int:
         return self.blocks[0].start
 
@@ -65,6 +69,7 @@ class _Span:
     start: int
     end: int
     path: Path
+    page: int | None = None
 
     def __len__(self) -> int:
         return self.end - self.start
@@ -100,6 +105,7 @@ def _curated_chunk(text: str, block: Block) -> Chunk:
         question=block.question,
         answer_start=block.answer_start,
         answer_end=block.answer_end,
+        page=block.page,
     )
 
 
@@ -109,15 +115,19 @@ def _text_chunk(text: str, span: _Span) -> Chunk | None:
     if not stripped:
         return None
     start = span.start + len(raw) - len(raw.lstrip())
-    return Chunk(start, start + len(stripped), stripped, " > ".join(filter(None, span.path)) or None)
+    return Chunk(start, start + len(stripped), stripped, " > ".join(filter(None, span.path)) or None, span.page)
 
 
 def _groups(blocks: Sequence[Block]) -> Iterator[list[_Unit]]:
-    """The units of each top-level section. The first heading of level 1 is the title: nothing stands below it."""
+    """The units of each top-level section, and of each page of it. The first heading of level 1 is the title: nothing
+    stands below it."""
     title = next((block for block in blocks if block.kind == "heading" and block.level == 1), None)
     open_headings: list[Block] = []
     group: list[_Unit] = []
     for block in blocks:
+        if group and group[0].page != block.page:
+            yield group
+            group = []
         if block.kind == "heading":
             while open_headings and open_headings[-1].level >= block.level:
                 open_headings.pop()
@@ -162,8 +172,9 @@ class _Cutter:
         for unit in group:
             for span in self._unit(unit):
                 if packed and self._go_together(packed[-1], span):
-                    packed[-1] = _Span(packed[-1].start, span.end, _shared(packed[-1].path, span.path))
+                    packed[-1] = _Span(packed[-1].start, span.end, _shared(packed[-1].path, span.path), unit.page)
                 else:
+                    span.page = unit.page
                     packed.append(span)
         return packed
 

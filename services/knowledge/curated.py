@@ -42,7 +42,7 @@ class CuratedQuestions:
     @classmethod
     def of(cls, records: Sequence[ChunkRecord], vectors: npt.NDArray[np.float32]) -> "CuratedQuestions":
         rows = np.array([record.row for record in records], np.int64)
-        by_plain = {_plain(record.question or ""): n for n, record in enumerate(records)}
+        by_plain = {plain(record.question or ""): n for n, record in enumerate(records)}
         return cls(tuple(records), vectors, rows, by_plain)
 
     def replace(
@@ -63,7 +63,7 @@ class CuratedQuestions:
         """
         if not self.records:
             return None
-        if (same := self.by_plain.get(_plain(question))) is not None:
+        if (same := self.by_plain.get(plain(question))) is not None:
             return self.records[same], 1.0
         cosines = inner_products(self.vectors, vector)
         if VECTOR_SHARE * float(cosines.max()) + (1 - VECTOR_SHARE) < at_least:
@@ -84,7 +84,7 @@ def similarity(asked: str, curated: str, cosine: float, analysis: TextAnalysis, 
     one's weighed terms that the other has too, so that "What is lending?" is far from "What is staking?". Questions
     about other numbers ("layer 1", "layer 2") are other questions.
     """
-    if _plain(asked) == _plain(curated):
+    if plain(asked) == plain(curated):
         return 1.0
     left, right = shared_weight(analysis.terms(asked), analysis.terms(curated), idf)
     agreement = 2 * left * right / (left + right) if left + right else 0.0
@@ -110,6 +110,6 @@ def _numbers(question: str) -> set[str]:
     return set(re.findall(r"\d+", question))
 
 
-def _plain(question: str) -> str:
+def plain(question: str) -> str:
     """A question without what does not change it: case, punctuation and spacing."""
     return " ".join("".join(c if c.isalnum() else " " for c in question.casefold()).split())

@@ -16,16 +16,17 @@ import structlog
 from infrastructure.database.engine import Database
 from infrastructure.database.models import SHARED
 from infrastructure.database.repositories.knowledge import DocumentState, KnowledgeRepository
-from services.embeddings import Embeddings
+from infrastructure.errors import ProviderError
 from services.knowledge.chunk import DEFAULT_OVERLAP, DEFAULT_SIZE
 from services.knowledge.extract import DEFAULT_MAX_BYTES
 from services.knowledge.folder import FolderMissing, FoundFile, scan
 from services.knowledge.pending import PendingChanges
 from services.knowledge.reading import FileReader, PreparedFile
 from services.knowledge.records import ChunkRecord, index_text
-from services.knowledge.rows import by_row, chunk_records, chunk_values, document_values, embedding_bytes
+from services.knowledge.rows import by_row, chunk_records, chunk_values, document_values
 from services.knowledge.stored import Batch, StoredChunks
 from services.knowledge.watch import watch
+from services.serving_model import WORDS_ONLY, ServingModel
 
 _logger: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -45,9 +46,10 @@ class Searchable(Protocol):
         vectors: Vectors,
         *,
         generation: int,
+        model: str | None = None,
     ) -> None: ...
 
-    async def load(self, batches: AsyncIterator[Batch], *, generation: int) -> None: ...
+    async def load(self, batches: AsyncIterator[Batch], *, generation: int, model: str | None = None) -> None: ...
 
 
 @dataclass(slots=True)
@@ -73,7 +75,7 @@ class Indexer:
         self,
         folder: Path,
         database: Database,
-        embeddings: Embeddings,
+        serving: ServingModel,
         search: Searchable,
         *,
         chunk_size: int = DEFAULT_SIZE,
@@ -85,9 +87,8 @@ class Indexer:
     ) -> None:
         self._folder = folder
         self._database = database
-        self._embeddings = embeddings
+        self._serving = serving
         self._search = search
-        self._stored = StoredChunks(database, embeddings.model, embeddings.dimensions)
         self._reader = FileReader(chunk_size, chunk_overlap, max_bytes)
         self._max_files = max_files
         self._on_change = on_change
@@ -168,9 +169,13 @@ class Indexer:
             (report.changed if known else report.added).append(file.name)
 
     async def _save(self, prepared: PreparedFile, known: DocumentState | None) -> None:
-        """Embed, then write the document and its chunks in one transaction."""
+        """Embed, then write the document and its chunks in one transaction. When the model is away they are found by
+        words alone until they are embedded.
+        """
         texts = [index_text(prepared.title, piece.section, piece.text) for piece in prepared.chunks]
-        vectors = await self._embeddings.embed(texts)
+        model, vectors = await self._embedded(texts)
+        if not self._pending.fits(model):
+            await self._publish()
         values = document_values(prepared, known, recipe=self._reader.recipe, now=self._now())
         self._behind = True
         async with self._database.write() as session:
@@ -178,10 +183,20 @@ class Indexer:
             removed = await repository.remove_chunks(values["id"]) if known else []
             await repository.save(values)
             rows = await repository.add_chunks(values["id"], chunk_values(prepared.chunks))
-            await repository.add_embeddings(self._embeddings.model, by_row(rows, vectors))
+            if model != WORDS_ONLY:
+                await repository.add_embeddings(model, by_row(rows, vectors))
             generation = await repository.next_generation()
-        self._pending.add(removed, chunk_records(prepared, values["id"], rows), vectors, generation)
+        self._pending.add(removed, chunk_records(prepared, values["id"], rows), vectors, model, generation)
         self._on_change()
+
+    async def _embedded(self, texts: Sequence[str]) -> tuple[str, Vectors]:
+        """The texts' vectors, and which model made them."""
+        embeddings = self._serving.embeddings
+        try:
+            return embeddings.model, await embeddings.embed(texts)
+        except ProviderError as error:
+            _logger.warning("knowledge_not_embedded", chunks=len(texts), kind=error.kind)
+            return WORDS_ONLY, np.zeros((len(texts), embeddings.dimensions), np.float32)
 
     async def _remove(self, known: DocumentState) -> None:
         self._behind = True
@@ -189,7 +204,7 @@ class Indexer:
             repository = KnowledgeRepository(session)
             removed = await repository.remove(known.id)
             generation = await repository.next_generation()
-        self._pending.add(removed, [], np.empty((0, self._embeddings.dimensions), np.float32), generation)
+        self._pending.remove(removed, generation)
         self._on_change()
 
     async def _publish(self) -> None:
@@ -197,8 +212,12 @@ class Indexer:
         pending = self._pending
         if pending.generation is None:
             return
-        vectors = np.concatenate(pending.vectors)
-        await self._search.replace(SHARED, pending.removed, pending.added, vectors, generation=pending.generation)
+        nothing = np.empty((0, self._serving.embeddings.dimensions), np.float32)
+        vectors = np.concatenate(pending.vectors) if pending.added else nothing
+        await self._search.replace(
+            SHARED, pending.removed, pending.added, vectors,
+            generation=pending.generation, model=pending.model if pending.added else None,
+        )  # fmt: skip
         pending.clear()
         self._behind = False
 
@@ -209,25 +228,15 @@ class Indexer:
             )
 
     async def _load(self) -> None:
-        """Give the search index all that the database has; what another model embedded is embedded anew first."""
+        """Give the search index all that the database has. What its model has not embedded is found by words alone."""
         async with self._database.read() as session:
-            repository = KnowledgeRepository(session)
-            foreign = set(await repository.documents_not_embedded(self._embeddings.model))
-            documents = [document for document in await repository.documents() if document.id in foreign]
-            generation = await repository.generation()
-        for document in documents:
-            await self._embed_anew(document)
+            generation = await KnowledgeRepository(session).generation()
+        embeddings = self._serving.embeddings
+        stored = StoredChunks(self._database, embeddings.model, embeddings.dimensions)
         self._pending.clear()
-        await self._search.load(self._stored.batches(), generation=generation)
+        await self._search.load(stored.batches(), generation=generation, model=embeddings.model)
         self._on_change()
         self._behind = False
-
-    async def _embed_anew(self, document: DocumentState) -> None:
-        records, _ = await self._stored.of_documents([document])
-        vectors = await self._embeddings.embed([record.index_text() for record in records])
-        data = [(record.row, embedding_bytes(vector)) for record, vector in zip(records, vectors, strict=True)]
-        async with self._database.write() as session:
-            await KnowledgeRepository(session).add_embeddings(self._embeddings.model, data)
 
 
 def _counts(report: SyncReport) -> dict[str, Any]:

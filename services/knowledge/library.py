@@ -6,8 +6,10 @@ A name is looked up among the documents that were read. It is never a path: what
 from dataclasses import dataclass
 
 from infrastructure.database.engine import Database
+from infrastructure.database.models import SHARED
 from infrastructure.database.repositories.knowledge import DocumentState, KnowledgeRepository
 from infrastructure.errors import NotFound
+from services.knowledge.scope import SHARED_SCOPE, Scope
 
 DocumentInfo = DocumentState
 
@@ -61,15 +63,32 @@ class Library:
         documents = (await self._current()).documents.values()
         return [document for document in documents if failed or document.status == "ready"]
 
+    async def documents_in(self, scope: Scope) -> list[DocumentInfo]:
+        """The documents that a scope has, those looked at first before the others, else by name."""
+        found = list((await self._current()).documents.values()) if SHARED in scope.partitions else []
+        if owned := [name for name in scope.partitions if name != SHARED]:
+            async with self._database.read() as session:
+                repository = KnowledgeRepository(session)
+                found += [one for partition in owned for one in await repository.documents(partition)]
+        ready = [one for one in found if one.status == "ready" and (scope.only is None or one.id in scope.only)]
+        return sorted(ready, key=lambda one: (one.id not in scope.first, one.name))
+
     async def read_document(
-        self, name: str, start: int = 0, end: int | None = None, limit: int | None = None
+        self,
+        name: str,
+        start: int = 0,
+        end: int | None = None,
+        limit: int | None = None,
+        scope: Scope = SHARED_SCOPE,
     ) -> DocumentText:
         """Characters `[start, end)` of a document, at most `limit` of them; a range beyond its end is empty.
 
+        Of several of one name it is the one that the scope looks at first, else the owner's own.
+
         Raises:
-            NotFound: there is no document of this name, or its file could not be read.
+            NotFound: the scope has no document of this name, or its file could not be read.
         """
-        info = (await self._current()).documents.get(name)
+        info = await self._find(name, scope)
         if info is None or info.status != "ready":
             raise NotFound("There is no such document.")
         start = max(start, 0)
@@ -86,6 +105,12 @@ class Library:
 
     async def status(self) -> KnowledgeStatus:
         return (await self._current()).status
+
+    async def _find(self, name: str, scope: Scope) -> DocumentInfo | None:
+        if scope is SHARED_SCOPE:
+            return (await self._current()).documents.get(name)
+        named = [one for one in await self.documents_in(scope) if one.name == name]
+        return min(named, key=lambda one: (one.id not in scope.first, one.partition == SHARED), default=None)
 
     async def _current(self) -> _Shelf:
         if self._shelf is not None:

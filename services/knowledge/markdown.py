@@ -7,12 +7,16 @@ from itertools import zip_longest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from services.knowledge.extracted import Block, fill_gaps
+from services.knowledge.extracted import LONGEST_HEADING, Block, fill_gaps
+from services.knowledge.readers.plain import LEAST_OF_MANY, MANY_LINES, paragraphs
 
 _FRONT_MATTER = re.compile(r"---[ \t]*\n(?:.*\n){0,200}?(?:---|\.\.\.)[ \t]*(?:\n|$)")
 _FRONT_TITLE = re.compile(r"^title:[ \t]*(.+)$", re.MULTILINE)
 _LINK = re.compile(r"!?\[([^\]]*)\](?:\([^)]*\)|\[[^\]]*\])")
 _MARKS = re.compile(r"[*`~]+|\b__?|__?\b|\\(?=[^\w\s])")
+_HEADING_OR_FENCE = re.compile(
+    r"^ {0,3}(?:(?P<marks>#{1,6})[ \t]+(?P<words>[^\n]*)|(?P<fence>`{3,}|~{3,})[^\n]*)\n?", re.MULTILINE
+)
 _LINES = {"list_item_open", "table_open", "fence", "code_block", "html_block"}
 
 
@@ -20,11 +24,11 @@ def markdown_blocks(text: str) -> tuple[tuple[Block, ...], str | None]:
     """The blocks of a Markdown text, and its title: that of its front matter, else its first heading of level 1."""
     front = _FRONT_MATTER.match(text)
     begin = front.end() if front else 0
-    starts = [begin]
-    starts.extend(match.end() for match in re.finditer("\n", text[begin:]))
-    starts[1:] = [begin + start for start in starts[1:]]
-    starts.append(len(text))
-    blocks = fill_gaps(text, _blocks(text, begin, starts))
+    if text.count("\n") > MANY_LINES:
+        blocks = fill_gaps(text, _roughly(text, begin))
+    else:
+        starts = [begin, *(match.end() for match in re.finditer("\n", text) if match.end() > begin), len(text)]
+        blocks = fill_gaps(text, _blocks(text, begin, starts))
     named = _FRONT_TITLE.search(front.group()) if front else None
     if named:
         return blocks, named.group(1).strip().strip("\"'")
@@ -44,6 +48,23 @@ def _blocks(text: str, begin: int, starts: list[int]) -> Iterator[Block]:
             yield Block("lines" if token.type in _LINES else "prose", start, end)
 
 
+def _roughly(text: str, begin: int) -> Iterator[Block]:
+    """The headings outside of code fences, and paragraphs of whatever is between them."""
+    fence = ""
+    at = begin
+    for match in _HEADING_OR_FENCE.finditer(text, begin):
+        marks = match["fence"]
+        if marks and not fence:
+            fence = marks
+        elif marks:
+            fence = "" if marks.startswith(fence) else fence
+        elif not fence:
+            yield from paragraphs(text, at, match.start(), least=LEAST_OF_MANY)
+            yield Block("heading", match.start(), match.end(), len(match["marks"]), _plain(match["words"]))
+            at = match.end()
+    yield from paragraphs(text, at, len(text), least=LEAST_OF_MANY)
+
+
 def _begins_block(token: Token) -> bool:
     if token.level == 1:
         return token.type == "list_item_open"
@@ -60,4 +81,4 @@ def _parser() -> MarkdownIt:
 
 def _plain(heading: str) -> str:
     """The words of a heading without their marks: `` **The** [`x`](y) `` is `The x`."""
-    return " ".join(_MARKS.sub("", _LINK.sub(r"\1", heading)).split())
+    return " ".join(_MARKS.sub("", _LINK.sub(r"\1", heading[: 2 * LONGEST_HEADING])).split())[:LONGEST_HEADING]

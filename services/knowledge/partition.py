@@ -1,26 +1,33 @@
 """One partition's index: words, vectors and curated questions, changed as a whole and read as a snapshot."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from infrastructure.lexical.tantivy import LexicalDocument, LexicalIndex, LexicalWriter
 from infrastructure.vectors.numpy import VectorSnapshot
+from infrastructure.vectors.sized import FAISS_FROM, VectorPile, settled
 from services.knowledge.curated import CuratedQuestions
+from services.knowledge.document_rows import DocumentRows
 from services.knowledge.records import ChunkRecord
 from services.knowledge.snapshot import Snapshot
 
 Vectors = npt.NDArray[np.float32]
-_Rows = npt.NDArray[np.int64]
 
 
 class Partition:
-    """The chunks of one partition. All but `snapshot` block: they are called in one thread, one at a time."""
+    """The chunks of one partition. All but `snapshot` block: they are called in one thread, one at a time.
 
-    def __init__(self, lexical: LexicalIndex, dimensions: int) -> None:
+    With more than `faiss_from` chunks the vectors have an index. Once it has been outgrown a change builds it anew, for
+    some 20 µs a chunk; what has changed is found from before that.
+    """
+
+    def __init__(self, lexical: LexicalIndex, dimensions: int, faiss_from: int = FAISS_FROM) -> None:
         self.lexical = lexical
         self.dimensions = dimensions
+        self._faiss_from = faiss_from
         nothing = np.empty((0, dimensions), np.float32)
         empty = VectorSnapshot.empty(dimensions)
         self.snapshot = Snapshot(lexical.snapshot, empty, CuratedQuestions.of((), nothing))
@@ -39,38 +46,34 @@ class Partition:
         entries = [record for record in added if record.question]
         fresh = old.vectors.replace(removed, rows, vectors)
         curated = old.curated.replace(removed, entries, questions)
-        rows_of = _without(old.rows_of, [*removed, *rows]) | _rows_of(added)
+        rows_of = old.rows_of.replace(removed, added).tidied(fresh.size, lambda some: fresh.positions(some) >= 0)
         self.lexical.update([*removed, *rows], map(lexical_document, added), generation=generation)
         self.snapshot = Snapshot(self.lexical.snapshot, fresh, curated, rows_of)
+        if (kept := settled(fresh, self._faiss_from)) is not fresh:
+            self.snapshot = replace(self.snapshot, vectors=kept)
 
     def load(self, loading: "Loading", questions: Vectors, generation: int) -> None:
         """Take in what was read, in place of what is there."""
         loading.commit(generation)
-        vectors = VectorSnapshot.empty(self.dimensions)
-        if loading.rows:
-            vectors = vectors.replace([], loading.rows, np.concatenate(loading.vectors))
         curated = CuratedQuestions.of(loading.curated, questions)
-        rows_of = {document: np.array(rows, np.int64) for document, rows in loading.rows_of.items()}
-        self.snapshot = Snapshot(self.lexical.snapshot, vectors, curated, rows_of)
+        vectors = loading.vectors.snapshot(self.dimensions)
+        self.snapshot = Snapshot(self.lexical.snapshot, vectors, curated, loading.rows_of)
 
 
 class Loading:
     """What has been read of a partition so far. `lexical` is given when it has to be built."""
 
-    def __init__(self, lexical: LexicalIndex | None) -> None:
+    def __init__(self, lexical: LexicalIndex | None, faiss_from: int = FAISS_FROM) -> None:
         self._lexical = lexical
         self._writer: LexicalWriter | None = None
-        self.rows: list[int] = []
-        self.vectors: list[Vectors] = []
+        self.vectors = VectorPile(faiss_from)
         self.curated: list[ChunkRecord] = []
-        self.rows_of: dict[str, list[int]] = {}
+        self.rows_of = DocumentRows()
 
     def add(self, records: Sequence[ChunkRecord], vectors: Vectors) -> None:
-        self.rows.extend(record.row for record in records)
-        self.vectors.append(vectors)
+        self.vectors.add([record.row for record in records], vectors)
         self.curated.extend(record for record in records if record.question)
-        for record in records:
-            self.rows_of.setdefault(record.document_id, []).append(record.row)
+        self.rows_of = self.rows_of.replace([], records)
         if self._lexical:
             self._open(self._lexical).add(map(lexical_document, records))
 
@@ -94,18 +97,3 @@ def lexical_document(record: ChunkRecord) -> LexicalDocument:
     return LexicalDocument(
         record.row, record.document_id, record.question or record.title, record.section or "", record.text
     )
-
-
-def _rows_of(records: Sequence[ChunkRecord]) -> dict[str, _Rows]:
-    found: dict[str, list[int]] = {}
-    for record in records:
-        found.setdefault(record.document_id, []).append(record.row)
-    return {document: np.array(rows, np.int64) for document, rows in found.items()}
-
-
-def _without(rows_of: Mapping[str, _Rows], gone: Sequence[int]) -> dict[str, _Rows]:
-    """Documents that have a row left, with those rows."""
-    if not gone:
-        return dict(rows_of)
-    left = {document: rows[~np.isin(rows, gone)] for document, rows in rows_of.items()}
-    return {document: rows for document, rows in left.items() if rows.size}

@@ -27,16 +27,29 @@ class PendingChanges:
         self.removed: list[int] = []
         self.added: list[ChunkRecord] = []
         self.vectors: list[Vectors] = []
+        self.model = ""
         self.generation: int | None = None
         self.since = time.monotonic()
 
-    def add(self, removed: Sequence[int], added: Sequence[ChunkRecord], vectors: Vectors, generation: int) -> None:
+    def fits(self, model: str) -> bool:
+        """Whether vectors of `model` can be added: all that are pending are of one model."""
+        return not self.added or self.model == model
+
+    def remove(self, removed: Sequence[int], generation: int) -> None:
         if self.generation is None:
             self.since = time.monotonic()
         self.removed.extend(removed)
-        self.added.extend(added)
-        self.vectors.append(vectors)
         self.generation = generation
+
+    def add(
+        self, removed: Sequence[int], added: Sequence[ChunkRecord], vectors: Vectors, model: str, generation: int
+    ) -> None:
+        """`vectors` are by `model`, a row for each of `added`."""
+        self.remove(removed, generation)
+        if added:
+            self.added.extend(added)
+            self.vectors.append(vectors)
+            self.model = model
 
     @property
     def is_due(self) -> bool:

@@ -9,9 +9,19 @@ import numpy as np
 import numpy.typing as npt
 
 from infrastructure.passages import Passage
+from infrastructure.vectors.numpy import VectorSnapshot
 from services.knowledge.confidence import Calibration, Found, Signals, probability, signals
 from services.knowledge.curated import CuratedMatch, curated_match
-from services.knowledge.fusion import ADJACENCY_WEIGHT, BM25_SATURATION, HIGHEST, Candidate, candidates, near_pairs
+from services.knowledge.fusion import (
+    ADJACENCY_WEIGHT,
+    BM25_SATURATION,
+    HIGHEST,
+    Candidate,
+    all_cosines,
+    candidates,
+    near_candidates,
+    near_pairs,
+)
 from services.knowledge.passages import to_passage
 from services.knowledge.records import ChunkRecord
 from services.knowledge.snapshot import Snapshot, View
@@ -147,12 +157,17 @@ def _of_part(
     only: frozenset[str] | None,
 ) -> list[Placed]:
     """The candidates of one partition."""
-    if only is not None and not (only := only & part.rows_of.keys()):
+    if only is not None and not (only := part.rows_of.among(only)):
         return []
     hits = part.lexical.search(question.terms, max(LEXICAL_HITS, size), view.boosts(part, question.terms), only)
-    outside = None if only is None else part.outside(only)
-    found = candidates(part.vectors, part.cosines(vector), hits, question.rarity * BM25_SATURATION, size, outside)
-    return [Placed(one, part.vectors.vectors[one.position]) for one in found]
+    within = None if only is None else part.within(only)
+    possible, vectors = question.rarity * BM25_SATURATION, part.vectors
+    if isinstance(vectors, VectorSnapshot):
+        found = candidates(vectors, all_cosines(vectors, part.curated, vector), hits, possible, size, within)
+        return [Placed(one, vectors.vectors[one.position]) for one in found]
+    found = near_candidates(vectors, part.curated_of(only), vector, hits, possible, size, within)
+    places = np.array([one.position for one in found], np.int64)
+    return [Placed(*both) for both in zip(found, vectors.vectors_at(places), strict=True)]
 
 
 def _without_doubles(ranked: list[_Ranked]) -> list[_Ranked]:

@@ -12,7 +12,7 @@ TYPE_WEIGHT = 0.2
 BEFORE_WEIGHT = 0.2
 PASSAGE_WEIGHT = 1.1
 _PASSAGES = 3
-"""Weights by `tests/evaluation/retrieval.py`: each is worth about half a point of answers found in two sentences."""
+"""Weights by `make eval`: each is worth about half a point of answers found in two sentences."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,34 +1,26 @@
 """The knowledge as one search sees it: partitions as they were after a change, and several of them looked at as one."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-import numpy.typing as npt
-
 from infrastructure.lexical.tantivy import LexicalSnapshot
-from infrastructure.vectors.numpy import VectorSnapshot, inner_products
+from infrastructure.vectors.numpy import Rows
+from infrastructure.vectors.sized import AnyVectors
 from services.knowledge.curated import CuratedQuestions
+from services.knowledge.document_rows import DocumentRows
 
 _KEPT_RARITIES = 20_000  # terms
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One partition as it was after one change. `rows_of` has the chunks' rows of each document, by its id."""
+    """One partition as it was after one change."""
 
     lexical: LexicalSnapshot
-    vectors: VectorSnapshot
+    vectors: AnyVectors
     curated: CuratedQuestions
-    rows_of: Mapping[str, npt.NDArray[np.int64]] = field(default_factory=dict)
-
-    def cosines(self, vector: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """How close each chunk is to a question's unit vector: a curated entry as its own question is, if closer."""
-        cosines = self.vectors.scores(vector)
-        places = self.vectors.positions(self.curated.rows)
-        cosines[places] = np.maximum(cosines[places], inner_products(self.curated.vectors, vector))
-        return cosines
+    rows_of: DocumentRows = field(default_factory=DocumentRows)
 
     def curated_of(self, documents: frozenset[str] | None) -> CuratedQuestions:
         """The curated questions; with `documents` those of these only."""
@@ -37,13 +29,10 @@ class Snapshot:
         kept = [n for n, record in enumerate(self.curated.records) if record.document_id in documents]
         return CuratedQuestions.of([self.curated.records[n] for n in kept], self.curated.vectors[kept])
 
-    def outside(self, documents: frozenset[str]) -> npt.NDArray[np.bool_]:
-        """Which chunks, in the order of `vectors`, are of none of `documents`."""
-        outside = np.ones(self.vectors.size, np.bool_)
-        rows = [self.rows_of[document] for document in documents if document in self.rows_of]
-        if rows:
-            outside[self.vectors.positions(np.concatenate(rows))] = False
-        return outside
+    def within(self, documents: frozenset[str]) -> Rows:
+        """Where the chunks of `documents` stand in `vectors`."""
+        places = self.vectors.positions(self.rows_of.rows(documents))
+        return places[places >= 0]
 
 
 class View:

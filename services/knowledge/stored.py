@@ -64,6 +64,23 @@ class StoredChunks:
             records.append(record_of(row, document.name, document.title, text))
         return records, self._vectors(rows)
 
+    async def in_order(self, document_ids: Sequence[str], max_chars: int) -> list[ChunkRecord]:
+        """The chunks of ready documents, document after document, up to one beyond `max_chars` characters."""
+        found: list[ChunkRecord] = []
+        async with self._database.read() as session:
+            repository = KnowledgeRepository(session)
+            for document_id in document_ids:
+                document = await repository.document(document_id)
+                if document is None or document.status != "ready":
+                    continue
+                text, _ = await repository.text_range(document_id, 0, max_chars + 1) or ("", 0)
+                for place in await repository.places_of(document_id, max_chars):
+                    found.append(record_of(place, document.name, document.title, text[place.start : place.end]))
+                max_chars -= len(text)
+                if max_chars < 0:
+                    break
+        return found
+
     def _vectors(self, rows: Sequence[AnyRow]) -> Vectors:
         width = 4 * self._dimensions
         found = (row.embedding or b"" for row in rows)

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import shutil
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from agents.finding import Finder
 from agents.generation import Generation
 from agents.graph import AnswerGraph, GraphSettings
 from agents.keeping import Keeper
@@ -26,9 +27,12 @@ from infrastructure.passages import Passage
 from infrastructure.providers.extractive import ExtractiveProvider
 from infrastructure.providers.types import Emit, ModelReply, ModelRequest, ToolCall, Usage
 from services.conversations import Conversations
+from services.knowledge.citation_check import CitationCheck
 from services.knowledge.confidence import Signals
 from services.knowledge.curated import CuratedMatch
 from services.knowledge.grounding import Grounder
+from services.knowledge.scope import Scope
+from services.knowledge.scopes import Scopes
 from services.knowledge.search import Retrieval
 from services.knowledge.text import TextAnalysis
 from services.sessions import Concurrency, SessionManager
@@ -213,7 +217,11 @@ class Service:
         steps = limits.get("tool_steps", 5)
         generation = Generation(model, extractive(), Toolbox(tools, seconds=tool_seconds), fall_back)
         settings = GraphSettings(0.8, 0.5, history_tokens=history_tokens, max_steps=steps)
-        self.graph = AnswerGraph(self.search, generation, Grounder(TextAnalysis()).ground, settings)
+        self.scopes_asked: list[Scope] = []
+        self.changes = 0  # of the knowledge
+        finder = Finder(self.search, self.whole, 6, 10_000, reads_whole=True)
+        check = CitationCheck(self.database, self)
+        self.graph = AnswerGraph(finder.find, generation, Grounder(TextAnalysis()).ground, check, settings)
         ids = count(1)
         new_id: Callable[[], str] = lambda: f"00000000-0000-7000-8000-{next(ids):012}"  # noqa: E731  two take it
         clock = lambda: 1_700_000_000.5  # noqa: E731
@@ -222,7 +230,7 @@ class Service:
             on_first_exchange=lambda *exchange: self.first_exchanges.append(exchange),
         )  # fmt: skip
         self.runner = Runner(
-            self.graph, self.log, self.sessions, keeper, self.counted, limits=RunLimits(**limits),
+            self.graph, self.log, self.sessions, keeper, Scopes(self.database), self.counted, limits=RunLimits(**limits),
             concurrency=concurrency, new_id=new_id, clock=clock,
         )  # fmt: skip
         OPENED.append(self)
@@ -232,8 +240,12 @@ class Service:
         await self.conversations.aclose()
         await self.database.close()
 
-    async def search(self, query: str, limit: int) -> Retrieval:
+    async def whole(self, documents: Collection[str], max_chars: int) -> tuple[tuple[Passage, ...], bool]:
+        return (), True
+
+    async def search(self, query: str, limit: int, scope: Scope) -> Retrieval:
         self.asked.append(query)
+        self.scopes_asked.append(scope)
         self.searching.set()
         if self.searching_waits:
             await self.searching_waits.wait()

@@ -13,6 +13,7 @@ from infrastructure.errors import ProviderProtocolError, ProviderRejected, Provi
 from infrastructure.passages import Passage
 from infrastructure.providers.extractive import NO_ANSWER
 from infrastructure.providers.types import Emit, ModelReply, ModelRequest, ToolCall, Usage
+from services.knowledge.scope import Scope
 from services.knowledge.search import Retrieval
 from tests.agents.fakes import (
     SESSION,
@@ -36,7 +37,7 @@ SEARCH = "search_knowledge_base"
 
 
 def search_tool(*passages: Passage) -> Tool:
-    async def search(query: str, limit: int) -> Retrieval:
+    async def search(query: str, limit: int, scope: Scope) -> Retrieval:
         return found(*passages)
 
     return search_knowledge_base(search, 3)
@@ -233,7 +234,7 @@ async def test_time_that_is_up_after_the_first_token_keeps_what_was_said() -> No
 async def test_a_tool_that_is_too_slow_is_given_up_and_the_model_told() -> None:
     stopped = False
 
-    async def slow(query: str, limit: int) -> Retrieval:
+    async def slow(query: str, limit: int, scope: Scope) -> Retrieval:
         nonlocal stopped
         try:
             await asyncio.Event().wait()

@@ -11,6 +11,7 @@ from agents.writer import RunWriter
 from infrastructure.event_log.memory import MemoryEventLog
 from infrastructure.passages import Passage
 from infrastructure.providers.types import Message, ModelReply, ToolCall
+from services.knowledge.scope import Scope
 from tests.agents.fakes import Counted, call, passage
 
 
@@ -19,7 +20,7 @@ class Nothing(Arguments):
 
 
 def giving(text: str, *passages: Passage, name: str = "give") -> Tool:
-    async def give(_: Nothing) -> ToolResult:
+    async def give(_: Nothing, scope: Scope) -> ToolResult:
         return ToolResult(text, passages)
 
     return make_tool(name, "Gives.", Nothing, give)
@@ -90,7 +91,7 @@ async def test_when_time_is_up_no_tool_is_run(context: RunContext) -> None:
 
 
 async def test_an_error_that_nobody_expected_is_not_told_to_the_model(context: RunContext) -> None:
-    async def breaks(_: Nothing) -> ToolResult:
+    async def breaks(_: Nothing, scope: Scope) -> ToolResult:
         raise RuntimeError("inside")
 
     with pytest.raises(RuntimeError):

@@ -17,6 +17,7 @@ from agents.generation import Generation
 from agents.graph import AnswerGraph, GraphSettings
 from agents.keeping import Keeper
 from agents.runner import RunLimits, Runner
+from agents.state import RunContext
 from agents.toolbox import Toolbox
 from backend.routers import chats, messages
 from infrastructure.chat_feed.memory import MemoryChatFeed
@@ -26,7 +27,9 @@ from infrastructure.error_handlers import install_error_handlers
 from infrastructure.event_log.memory import MemoryEventLog
 from services.chats import Chats
 from services.conversations import Conversations
+from services.knowledge.citation_check import CitationCheck
 from services.knowledge.grounding import Grounder
+from services.knowledge.scopes import Scopes
 from services.knowledge.search import Retrieval
 from services.knowledge.text import TextAnalysis
 from services.principals import ANONYMOUS, Principal
@@ -47,6 +50,7 @@ class ChatRooms:
 
     def __init__(self, database: Database, *turns: Turn, fall_back: bool = True) -> None:
         self.database = database
+        self.changes = 0  # of the knowledge
         self.metrics = _Queries()
         self.model = ScriptedModel(*(turns or (says("Paris is the capital of France. [1]"),)))
         self.event_log = MemoryEventLog()
@@ -58,10 +62,13 @@ class ChatRooms:
         generation = Generation(self.model, extractive(), Toolbox((), seconds=5.0), fall_back)
         clock = lambda: _now().timestamp()  # noqa: E731  two take it
         self.runner = Runner(
-            AnswerGraph(_search, generation, Grounder(TextAnalysis()).ground, GraphSettings(0.8, 0.5)),
+            AnswerGraph(
+                _find, generation, Grounder(TextAnalysis()).ground, CitationCheck(database, self), GraphSettings(0.8, 0.5)
+            ),
             self.event_log,
             self.sessions,
             Keeper(self.conversations, self.feed, new_id=new_id, clock=clock, worker="test"),
+            Scopes(database),
             Counted(),
             limits=RunLimits(),
             concurrency="queue",
@@ -96,7 +103,7 @@ class _AsUser:
         await self._app(scope, receive, send)
 
 
-async def _search(query: str, limit: int) -> Retrieval:
+async def _find(context: RunContext) -> Retrieval:
     return found(passage())
 
 

@@ -39,11 +39,11 @@ def older_names() -> dict[str, str]:
 
 
 def template() -> dict[str, str]:
-    return dict(re.findall(r"^([A-Z_]+)=(.*)$", TEMPLATE.read_text("utf-8"), re.MULTILINE))
+    return dict(re.findall(r"^([A-Z0-9_]+)=(.*)$", TEMPLATE.read_text("utf-8"), re.MULTILINE))
 
 
 def guide() -> dict[str, str]:
-    rows = re.findall(r"^\| `([A-Z_]+)` \| (?:`(.*?)` )?\|", GUIDE.read_text("utf-8"), re.MULTILINE)
+    rows = re.findall(r"^\| `([A-Z0-9_]+)` \| (?:`(.*?)` )?\|", GUIDE.read_text("utf-8"), re.MULTILINE)
     return dict(rows)
 
 
@@ -52,7 +52,7 @@ def test_the_template_lists_every_variable_and_no_other() -> None:
 
 
 def test_the_template_lists_the_older_names_with_what_they_stand_for() -> None:
-    listed = re.findall(r"^# ([A-Z_]+)= +([A-Z_]+)$", TEMPLATE.read_text("utf-8"), re.MULTILINE)
+    listed = re.findall(r"^# ([A-Z0-9_]+)= +([A-Z0-9_]+)$", TEMPLATE.read_text("utf-8"), re.MULTILINE)
     assert dict(listed) == older_names()
 
 

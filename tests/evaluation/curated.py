@@ -1,65 +1,68 @@
-"""Measure how well curated questions are found by paraphrases, and left alone by other questions.
+"""How well curated questions are found by other words for them, and left alone by other questions.
 
-    python -m tests.evaluation.curated knowledge/defi-qa.json
-
-Right first, right in first five: the entry among the passages. Matched: the entry answers by itself, at the default
-threshold. Refused: the confidence is below the threshold.
+Sets of twenty are drawn from the sample set, because that is how many entries a first set has.
 """
 
-import argparse
-import asyncio
 import json
+import random
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
-from services.knowledge.confidence import ANSWER_THRESHOLD
-from services.knowledge.records import ChunkRecord
-from services.knowledge.search import SearchIndex
-from tests.evaluation.corpora import read_curated
-from tests.evaluation.retrieval import open_index, show
+import numpy as np
 
+from tests.evaluation.measures import Measured, is_refused
+from tests.evaluation.service import Service, service
+
+ENTRIES = Path(__file__).parents[2] / "knowledge" / "defi-qa.json"
 QUESTIONS = Path(__file__).with_name("curated_questions.json")
+SIZE = 20
+DRAWS = 5
 
 
-def read_paraphrases(path: Path) -> dict[str, str]:
-    """A paraphrase for each curated question of the set at `path`."""
-    entries = {entry["id"]: entry["question"] for entry in json.loads(path.read_text("utf-8"))}
-    return {entries[key]: text for key, text in json.loads(QUESTIONS.read_text("utf-8"))["paraphrases"].items()}
+async def measure_curated(embedding: str | None = None, draws: int = DRAWS) -> Measured:
+    """The mean figures over `draws` sets of twenty entries, each with its own seed."""
+    entries: list[dict[str, Any]] = json.loads(ENTRIES.read_text("utf-8"))
+    asked = json.loads(QUESTIONS.read_text("utf-8"))
+    known = [entry for entry in entries if entry["id"] in asked["paraphrases"]]
+    figures = [await _measure_draw(random.Random(seed).sample(known, SIZE), asked, embedding) for seed in range(draws)]
+    mean = {name: float(np.mean([one[name] for one in figures])) for name in figures[0]}
+    return Measured("curated", draws * SIZE, mean)
 
 
-async def measure(chunks: list[ChunkRecord], meant: dict[str, str], asked: dict[str, list[str]]) -> dict[str, float]:
-    index = await open_index(chunks)
-    figures = await paraphrases(index, meant)
-    for kind in ("neighbours", "off_topic"):
-        found = [await index.search(question) for question in asked[kind]]
-        figures[f"{kind} matched"] = sum(one.curated is not None for one in found) / len(found)
-        figures[f"{kind} refused"] = sum(one.confidence < ANSWER_THRESHOLD for one in found) / len(found)
-    await index.aclose()
+async def _measure_draw(
+    entries: Sequence[Mapping[str, Any]], asked: Mapping[str, Any], embedding: str | None
+) -> dict[str, float]:
+    meant = {entry["question"]: asked["paraphrases"][entry["id"]] for entry in entries}
+    with TemporaryDirectory() as folder:
+        (Path(folder) / "entries.json").write_text(json.dumps(list(entries)), "utf-8")
+        async with service(Path(folder), embedding) as running:
+            figures = await _paraphrases(running, meant)
+            for kind in ("neighbours", "off_topic"):
+                replies = [await running.ask(question) for question in asked[kind]]
+                name = kind.replace("_", "-")
+                figures[f"{name} refused"] = float(np.mean([is_refused(reply) for reply in replies]))
+                answered = [reply["model"] == "curated" for reply in replies]
+                figures[f"{name} taken for an entry"] = float(np.mean(answered))
     return figures
 
 
-async def paraphrases(index: SearchIndex, asked: dict[str, str]) -> dict[str, float]:
+async def _paraphrases(running: Service, meant: Mapping[str, str]) -> dict[str, float]:
     """Figures of paraphrases by the curated question that they mean."""
-    first = five = right = wrong = answered = 0
-    for curated, question in asked.items():
-        found = await index.search(question)
-        places = [passage.text.partition("\n")[0] for passage in found.passages]
-        first += places[:1] == [curated]
-        five += curated in places[:5]
-        answered += found.confidence >= ANSWER_THRESHOLD
-        if found.curated:
-            right += found.curated.question == curated
-            wrong += found.curated.question != curated
-    names = ("right first", "right in first five", "matched rightly", "matched wrongly", "answered")
-    return {name: n / len(asked) for name, n in zip(names, (first, five, right, wrong, answered), strict=True)}
-
-
-async def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("path", type=Path, help="the curated Q&A set that curated_questions.json is about")
-    path = parser.parse_args().path
-    asked = json.loads(QUESTIONS.read_text("utf-8"))
-    show("curated", await measure(read_curated(path), read_paraphrases(path), asked))
-
-
-if __name__ == "__main__":
-    asyncio.run(main())
+    rows = []
+    for curated, question in meant.items():
+        found, reply = await running.search(question, 5), await running.ask(question)
+        places = [curated in passage.text for passage in found.passages]
+        match = found.curated
+        rows.append(
+            (
+                places[:1] == [True],
+                any(places),
+                not is_refused(reply),
+                match is not None and match.question == curated,
+                match is not None and match.question != curated,
+            )
+        )
+    names = ("right first", "right in first five", "answered", "word for word", "word for word, wrong")
+    return dict(zip(names, np.mean(rows, axis=0).tolist(), strict=True))

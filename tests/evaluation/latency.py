@@ -3,13 +3,13 @@
     python -m tests.evaluation.latency [CHUNKS ...]
 
 Words are drawn from a Zipf distribution, 120 a chunk; questions have 6 words. Times are of one search after another,
-with the hop to the search thread and without it; CPU is of the whole process.
+all asked once and then again; CPU is of the whole process.
 """
 
 import argparse
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,14 +17,18 @@ import numpy as np
 
 from infrastructure.embedders.wordllama import WordLlamaEmbedder
 from infrastructure.lexical.tantivy import LexicalIndex
+from services.embeddings import Embeddings
 from services.knowledge.records import ChunkRecord
 from services.knowledge.search import Batch, SearchIndex
-from tests.evaluation.corpora import chunk
 
 VOCABULARY = 50_000
 WORDS = 120
 QUESTIONS = 300
 BATCH = 2_000
+
+
+def chunk(row: int, document: str, title: str, text: str, section: str) -> ChunkRecord:
+    return ChunkRecord(row, f"chunk-{row}", document, document, title, section, None, 0, len(text), text)
 
 
 def vocabulary(generator: np.random.Generator) -> list[str]:
@@ -41,41 +45,46 @@ async def measure(count: int, folder: Path) -> str:
     def text(size: int) -> str:
         return " ".join(words[generator.choice(VOCABULARY, size=size, p=chances)])
 
-    records: dict[int, ChunkRecord] = {}
-
-    async def fetch(rows: Sequence[int]) -> list[ChunkRecord]:
-        return [records[row] for row in rows]
-
-    async def batches() -> AsyncIterator[Batch]:
-        for start in range(0, count, BATCH):
-            found = [
-                chunk(row, f"document-{row // 50}", text(3), f"{text(60)}. {text(60)}.", text(4))
-                for row in range(start, min(start + BATCH, count))
-            ]
-            records.update((record.row, record) for record in found)
-            yield found, embedder.embed([record.index_text() for record in found])
-
-    embedder = WordLlamaEmbedder()
-    index = SearchIndex(embedder, LexicalIndex(folder), fetch)
-    await index.load(batches(), generation=1)
+    source = Synthetic(count, text)
+    index = SearchIndex(Embeddings(source.embedder), LexicalIndex(folder), source)
+    await index.load(source.batches(""), generation=1)
     questions = [text(6) for _ in range(QUESTIONS)]
     lines = [f"{count} chunks"]
-    for name, warm in (("first time", False), ("again", True)):
+    for name in ("first time", "again"):
         times, cpu = [], time.process_time()
         for question in questions:
             began = time.perf_counter()
             await index.search(question)
             times.append(time.perf_counter() - began)
-        lines.append(line(f"{name}, with hop", times, time.process_time() - cpu))
-        if warm:
-            times, cpu = [], time.process_time()
-            for question in questions:
-                began = time.perf_counter()
-                index._search(question, 8)
-                times.append(time.perf_counter() - began)
-            lines.append(line(f"{name}, no hop", times, time.process_time() - cpu))
+        lines.append(line(name, times, time.process_time() - cpu))
     await index.aclose()
     return "\n".join(lines)
+
+
+class Synthetic:
+    """A source of `count` chunks made of `text(words)`."""
+
+    def __init__(self, count: int, text: Callable[[int], str]) -> None:
+        self.embedder = WordLlamaEmbedder()
+        self._count = count
+        self._text = text
+        self._records: dict[int, ChunkRecord] = {}
+
+    async def fetch(self, rows: Sequence[int]) -> list[ChunkRecord]:
+        return [self._records[row] for row in rows]
+
+    async def generation(self, partition: str) -> int:
+        return 1
+
+    async def batches(self, partition: str) -> AsyncIterator[Batch]:
+        text = self._text
+        for start in range(0, self._count, BATCH):
+            found = [
+                chunk(row, f"document-{row // 50}", text(3), f"{text(60)}. {text(60)}.", text(4))
+                for row in range(start, min(start + BATCH, self._count))
+            ]
+            self._records.update((record.row, record) for record in found)
+            yield found, self.embedder.embed([record.index_text() for record in found])
 
 
 def line(name: str, seconds: Sequence[float], cpu: float) -> str:

@@ -30,6 +30,7 @@ def test_what_may_be_tried_again() -> None:
         "RateLimited",
         "ShuttingDown",
         "StorageUnavailable",
+        "ReadingInterrupted",
         "ProviderUnavailable",
         "ProviderProtocolError",
     }

@@ -63,21 +63,23 @@ class FileQueueRepository:
         query = (
             select(*_COLUMNS)
             .where(_WAITING, _is_due(now))
-            .order_by(case((_OWNER > after, 0), else_=1), _OWNER, File.created_at, File.id)
+            .order_by(case((_OWNER.__gt__(after), 0), else_=1), _OWNER, File.created_at, File.id)
             .limit(1)
-            .with_for_update(skip_locked=True)
+            .with_for_update(skip_locked=True, key_share=True)  # who only keeps it from deletion is no obstacle
         )
         row = (await self._session.execute(query)).one_or_none()
         if row is None:
             return None
-        *about, attempts, started_at, created_at = row
         values = {
             "status": "processing", "stage": "reading", "chunks_processed": 0, "total_chunks_expected": None,
-            "attempts": attempts + 1, "worker": lease, "leased_until": until, "retry_at": None,
-            "started_at": started_at or now, "finished_at": None, "error_message": None, "updated_at": now,
+            "attempts": row.attempts + 1, "worker": lease, "leased_until": until, "retry_at": None,
+            "started_at": row.started_at or now, "finished_at": None, "error_message": None, "updated_at": now,
         }  # fmt: skip
         await self._session.execute(update(File).where(File.id == row.id).values(**values))
-        return ClaimedFile(*about, attempts + 1, created_at, lease)
+        return ClaimedFile(
+            row.id, row.owner_id, row.original_filename, row.mime_type, row.size_bytes, row.checksum, row.attempts + 1,
+            row.created_at, lease,
+        )  # fmt: skip
 
     async def hold(self, file_id: str, lease: str, **values: Any) -> bool:
         """Change a file that is the lease's; False, and nothing is changed, when it is not or no more. On PostgreSQL
@@ -93,12 +95,13 @@ class FileQueueRepository:
     async def living(self, leases: Collection[str]) -> set[str]:
         """Those of the leases that have their file still."""
         query = select(File.worker).where(_WAITING, File.status == "processing", File.worker.in_(leases))
-        return set((await self._session.execute(query)).scalars())
+        return {lease for lease in (await self._session.execute(query)).scalars() if lease}
 
     async def next_due(self, now: datetime) -> datetime | None:
         """When the next file is due, or is if its worker is not heard of; None when none is waiting."""
         due = case((File.status == "uploaded", func.coalesce(File.retry_at, now)), else_=File.leased_until)
-        return (await self._session.execute(select(func.min(due)).where(_WAITING))).scalar_one()
+        found: datetime | None = (await self._session.execute(select(func.min(due)).where(_WAITING))).scalar_one()
+        return found
 
     async def _changed(self, query: Any) -> int:
         return cast("CursorResult[Any]", await self._session.execute(query)).rowcount

@@ -167,6 +167,11 @@ class KnowledgeRepository:
         )
         return list(await self._session.execute(query))
 
+    async def places_of(self, document_id: str, before: int) -> list[AnyRow]:
+        """The chunks of a document that begin at `before` or earlier, in order."""
+        query = select(*_PLACE).where(Chunk.document_id == document_id, Chunk.start <= before)
+        return list(await self._session.execute(query.order_by(Chunk.ordinal)))
+
     async def chunks_at(self, rows: Sequence[int]) -> list[AnyRow]:
         """Chunks by row, with their document's name, title and their text (last three columns)."""
         text = func.substr(Document.text, Chunk.start + 1, Chunk.end - Chunk.start)

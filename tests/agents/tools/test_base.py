@@ -9,6 +9,7 @@ from pydantic import Field
 
 from agents.tools.base import MAX_ARGUMENT_CHARS, Arguments, ToolResult, make_tool, parse_arguments
 from infrastructure.errors import ToolFailed
+from services.knowledge.scope import SHARED_SCOPE, Scope
 
 
 class Wanted(Arguments):
@@ -88,7 +89,7 @@ def test_whatever_comes_it_is_taken_or_refused(text: str) -> None:
 
 
 async def test_schema_and_checks_come_from_the_same_arguments() -> None:
-    async def call(arguments: Wanted) -> ToolResult:
+    async def call(arguments: Wanted, scope: Scope) -> ToolResult:
         return ToolResult(arguments.query)
 
     tool = make_tool("look", "Looks.", Wanted, call)
@@ -101,4 +102,4 @@ async def test_schema_and_checks_come_from_the_same_arguments() -> None:
             "limit": {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 10}, {"type": "null"}], "default": None},
         },
     }
-    assert (await tool.run('{"query": "x"}')).text == "x"
+    assert (await tool.run('{"query": "x"}', SHARED_SCOPE)).text == "x"

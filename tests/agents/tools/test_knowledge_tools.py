@@ -20,6 +20,7 @@ from infrastructure.database.migrate import upgrade
 from infrastructure.database.repositories.knowledge import KnowledgeRepository
 from infrastructure.errors import ToolFailed
 from services.knowledge.library import Library
+from services.knowledge.scope import SHARED_SCOPE, Scope
 from services.knowledge.search import Retrieval
 from tests.agents.fakes import found, passage
 
@@ -43,7 +44,7 @@ class Shelf:
 
 def _document(document_id: str, name: str, text: str) -> dict[str, Any]:
     return {
-        "id": document_id, "name": name, "title": f"Title of {name}", "media_type": "text/markdown",
+        "id": document_id, "partition": "", "name": name, "title": f"Title of {name}", "media_type": "text/markdown",
         "size_bytes": len(text), "checksum": "0" * 64, "modified_ns": 0, "recipe": "", "text": text,
         "status": "ready", "error_message": None, "chunks_count": 0, "created_at": NOW, "updated_at": NOW,
     }  # fmt: skip
@@ -69,7 +70,7 @@ async def shelf(migrated: Path, tmp_path: Path) -> AsyncIterator[Shelf]:
 
 
 async def read(shelf: Shelf, filename: str = "guide.md", **arguments: Any) -> Any:
-    return await read_knowledge_file(shelf.library).run(json.dumps({"filename": filename, **arguments}))
+    return await read_knowledge_file(shelf.library).run(json.dumps({"filename": filename, **arguments}), SHARED_SCOPE)
 
 
 async def test_a_document_is_read_and_can_be_cited(shelf: Shelf) -> None:
@@ -147,18 +148,18 @@ async def test_a_name_is_no_path(shelf: Shelf, name: str, tmp_path: Path, monkey
 )
 async def test_arguments_that_are_not_its_own_are_refused(shelf: Shelf, arguments: dict[str, Any]) -> None:
     with pytest.raises(ToolFailed, match="arguments are not valid"):
-        await read_knowledge_file(shelf.library).run(json.dumps(arguments))
+        await read_knowledge_file(shelf.library).run(json.dumps(arguments), SHARED_SCOPE)
 
 
 async def test_documents_are_listed_by_name(shelf: Shelf) -> None:
-    result = await list_knowledge_files(shelf.library).run("{}")
+    result = await list_knowledge_files(shelf.library).run("{}", SHARED_SCOPE)
     assert result.text == "guide.md - Title of guide.md\nlong.txt - Title of long.txt"
     assert result.passages == ()
 
 
 async def test_a_long_list_is_cut_and_says_so(shelf: Shelf) -> None:
     await shelf.put(**{f"n{number:04}.md": "x" for number in range(MAX_LISTED)})
-    lines = (await list_knowledge_files(shelf.library).run("")).text.splitlines()
+    lines = (await list_knowledge_files(shelf.library).run("", SHARED_SCOPE)).text.splitlines()
     assert len(lines) == MAX_LISTED + 1
     assert lines[-1] == "… and 2 more"
 
@@ -168,11 +169,11 @@ async def test_an_empty_library_says_so(shelf: Shelf) -> None:
         for document in await KnowledgeRepository(session).documents():
             await KnowledgeRepository(session).remove(document.id)
     shelf.library.forget()
-    assert (await list_knowledge_files(shelf.library).run("{}")).text == "There are no documents."
+    assert (await list_knowledge_files(shelf.library).run("{}", SHARED_SCOPE)).text == "There are no documents."
 
 
 def search_tool(retrieval: Retrieval, asked: list[tuple[str, int]]) -> Tool:
-    async def search(query: str, limit: int) -> Retrieval:
+    async def search(query: str, limit: int, scope: Scope) -> Retrieval:
         asked.append((query, limit))
         return retrieval
 
@@ -181,19 +182,19 @@ def search_tool(retrieval: Retrieval, asked: list[tuple[str, int]]) -> Tool:
 
 async def test_a_search_gives_its_passages() -> None:
     asked: list[tuple[str, int]] = []
-    result = await search_tool(found(passage(), passage("Two.", 2)), asked).run('{"query": "capital"}')
+    result = await search_tool(found(passage(), passage("Two.", 2)), asked).run('{"query": "capital"}', SHARED_SCOPE)
     assert asked == [("capital", 4)]
     assert result.text == "2 passages, best first."
     assert [one.chunk_id for one in result.passages] == ["c1", "c2"]
 
 
 async def test_a_search_that_finds_nothing_says_so() -> None:
-    assert (await search_tool(found(), []).run('{"query": "x"}')).text == "Nothing was found."
+    assert (await search_tool(found(), []).run('{"query": "x"}', SHARED_SCOPE)).text == "Nothing was found."
 
 
 @pytest.mark.parametrize("query", ["", "x" * 501, None, 5, ["x"]])
 async def test_a_search_for_nothing_or_too_much_is_refused(query: Any) -> None:
     asked: list[tuple[str, int]] = []
     with pytest.raises(ToolFailed):
-        await search_tool(found(), asked).run(json.dumps({"query": query}))
+        await search_tool(found(), asked).run(json.dumps({"query": query}), SHARED_SCOPE)
     assert asked == []

@@ -28,6 +28,18 @@ def test_a_text_without_tokens_is_all_zeros_and_no_texts_are_no_rows(embedder: W
     assert embedder.embed([]).shape == (0, 256)
 
 
+def test_a_text_has_the_same_vector_bit_for_bit_whatever_it_is_embedded_with(embedder: WordLlamaEmbedder) -> None:
+    texts = ["", *(f"Bees make honey in {n} hives, " * (n % 7 + 1) for n in range(150)), "", "a bank loan"]
+    together = embedder.embed(texts)
+    assert np.array_equal(together, np.concatenate([embedder.embed([text]) for text in texts]))
+    assert np.linalg.norm(together, axis=1) == pytest.approx([0, *[1] * 150, 0, 1], abs=1e-5)
+
+
+def test_a_text_is_cut_where_it_is_far_too_long(embedder: WordLlamaEmbedder) -> None:
+    long = "honey " * 10_000
+    assert np.array_equal(embedder.embed([long]), embedder.embed([long[: wordllama._MAX_CHARS]]))
+
+
 def test_close_meanings_are_closer_than_others(embedder: WordLlamaEmbedder) -> None:
     loan, credit, bread = embedder.embed(["a bank loan", "credit from a bank", "bread and butter"])
     assert loan @ credit > loan @ bread

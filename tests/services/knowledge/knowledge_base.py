@@ -16,6 +16,7 @@ from services.knowledge.index import Indexer
 from services.knowledge.library import Library
 from services.knowledge.records import ChunkRecord
 from services.knowledge.stored import Batch, StoredChunks
+from services.serving_model import ServingModel
 
 
 class LengthEmbedder:
@@ -64,6 +65,7 @@ class RememberingIndex:
         vectors: Vectors,
         *,
         generation: int,
+        model: str | None = None,
     ) -> None:
         async with self.asked:
             self.asked.notify_all()
@@ -76,7 +78,7 @@ class RememberingIndex:
             self._add(added, vectors)
             self.generation = generation
 
-    async def load(self, batches: AsyncIterator[Batch], *, generation: int) -> None:
+    async def load(self, batches: AsyncIterator[Batch], *, generation: int, model: str | None = None) -> None:
         self.loads += 1
         self.records.clear()
         async for records, vectors in batches:
@@ -121,7 +123,7 @@ async def open_knowledge_base(tmp_path: Path, model: str = "length", **options: 
     if not await is_current(database.engine):
         await upgrade(url)
     embedder, index, library = LengthEmbedder(model), RememberingIndex(), Library(database)
-    indexer = Indexer(folder, database, Embeddings(embedder), index, on_change=library.forget, **options)
+    indexer = Indexer(folder, database, ServingModel(Embeddings(embedder)), index, on_change=library.forget, **options)
     try:
         yield KnowledgeBase(
             folder, database, index, embedder, library, indexer, StoredChunks(database, embedder.model, 2)

@@ -2,14 +2,17 @@
 
 import codecs
 import json
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from infrastructure.errors import KnowledgeError
-from services.knowledge.extract import MEDIA_TYPES, extract, media_type
+from services.knowledge.extract import MEDIA_TYPES, extract, extract_file, media_type
 from services.knowledge.extracted import ExtractedDocument
+from services.knowledge.readers.limits import ReadingLimits
 
 
 def headings(document: ExtractedDocument) -> list[tuple[int, str]]:
@@ -57,10 +60,43 @@ class TestBytes:
         assert "type" in refused("a.exe", b"MZ")
         assert media_type("A.MD") == "text/markdown"
 
-    @pytest.mark.parametrize("ending", [ending for ending in MEDIA_TYPES if ending != ".json"])
-    def test_an_empty_file_has_no_text(self, ending: str) -> None:
+    @pytest.mark.parametrize("ending", [".md", ".txt", ".html", ".yaml", ".csv", ".tsv", ".py"])
+    def test_an_empty_text_has_no_text(self, ending: str) -> None:
         document = extract(f"a{ending}", b"")
         assert (document.text, document.blocks) == ("", ())
+
+    @pytest.mark.parametrize("ending", [".pdf", ".docx", ".pptx", ".xlsx", ".epub"])
+    def test_an_empty_document_is_refused(self, ending: str) -> None:
+        assert refused(f"a{ending}", b"") == "it holds no text"
+
+    def test_every_type_that_is_named_has_a_reader(self) -> None:
+        for ending in MEDIA_TYPES:
+            with suppress(KnowledgeError):
+                extract(f"a{ending}", b"a")
+
+
+class TestUploads:
+    def test_the_media_type_decides_and_not_the_name(self, tmp_path: Path) -> None:
+        path = tmp_path / "0190"
+        path.write_bytes(b"# Title\n\nText.")
+        document = extract_file(path, "notes.html", "text/markdown", ReadingLimits())
+        assert (document.title, document.media_type) == ("Title", "text/markdown")
+
+    @pytest.mark.parametrize("data", [b"", b" \n\t", codecs.BOM_UTF8])
+    def test_a_file_without_text_is_refused(self, tmp_path: Path, data: bytes) -> None:
+        (tmp_path / "a").write_bytes(data)
+        with pytest.raises(KnowledgeError, match="it holds no text"):
+            extract_file(tmp_path / "a", "a.txt", "text/plain", ReadingLimits())
+
+    def test_a_text_over_the_limit_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "a").write_bytes(b"x" * 101)
+        with pytest.raises(KnowledgeError, match="its text is too long"):
+            extract_file(tmp_path / "a", "a.txt", "text/plain", ReadingLimits(text_chars=100))
+
+    def test_a_media_type_that_is_not_read_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "a").write_bytes(b"x")
+        with pytest.raises(KnowledgeError, match="type"):
+            extract_file(tmp_path / "a", "a.txt", "application/zip", ReadingLimits())
 
 
 class TestTitle:
@@ -99,6 +135,18 @@ class TestMarkdown:
     def test_what_makes_no_token_is_in_a_block_all_the_same(self) -> None:
         document = extract("a.md", b"[ref]: http://example.org\n\ntext\n")
         assert pieces(document) == ["[ref]: http://example.org", "text"]
+
+    def test_a_text_of_very_many_lines_keeps_its_headings_and_loses_nothing(self) -> None:
+        body = "word\n" * 120_000
+        source = f"# T\n\n{body}\n## One\n\n```\n# no heading\n```\n{body}\n## **Two** ##\n\nend"
+        document = extract("a.md", source.encode())
+        assert headings(document) == [(1, "T"), (2, "One"), (2, "Two ##")]
+        assert document.text == source
+        covered = "".join(document.text[block.start : block.end] for block in document.blocks)
+        assert covered.split() == source.split()
+
+    def test_a_heading_is_not_repeated_at_any_length(self) -> None:
+        assert len(headings(extract("a.md", b"# " + b"[" * 100_000))[0][1]) == 300
 
     def test_front_matter_is_no_heading(self) -> None:
         assert headings(extract("a.md", b"---\nauthor: X\n---\n\n## Part\n")) == [(2, "Part")]
@@ -196,6 +244,11 @@ yes: no
         lines = [f"a0: &a0 {leaf}"]
         lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 15)]
         assert "repeat" in refused("a.yaml", "\n".join(lines).encode())
+
+
+def test_a_tree_of_very_many_nodes_stays_as_it_is_written() -> None:
+    data = b"[" + b'{"a": 1},' * 1_100_000 + b'{"a": 1}]'
+    assert extract("a.json", data).text == data.decode()
 
 
 class TestCurated:

@@ -50,6 +50,9 @@ def test_no_passages_give_no_sentences() -> None:
         ("When was it built?", AnswerType.DATE),
         ("In what year did it end?", AnswerType.DATE),
         ("Who wrote it?", AnswerType.NAME),
+        ("What is a flash loan?", AnswerType.DEFINITION),
+        ("define staking", AnswerType.DEFINITION),
+        ("What is the capital of France?", None),
         ("Why is it so?", None),
     ],
 )
@@ -62,6 +65,8 @@ def test_a_sentence_has_an_answer_of_a_kind_or_not() -> None:
     assert has_answer_of(AnswerType.NAME, "It was written by Ada.")
     assert not has_answer_of(AnswerType.DATE, "It was built long ago.")
     assert not has_answer_of(None, "It was 1999.")
+    assert has_answer_of(AnswerType.DEFINITION, "A flash loan is a loan without collateral.")
+    assert not has_answer_of(AnswerType.DEFINITION, "Flash loans grew in 2020.")
 
 
 @given(st.text(max_size=120), st.text(max_size=300), st.integers(1, 4))

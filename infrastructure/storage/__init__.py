@@ -1,0 +1,1 @@
+"""Keeps the bytes of uploaded files."""
