@@ -34,7 +34,8 @@ class MarkerFilter:
         if "[" not in text:
             if "`" in text:
                 self._code(text)
-            self._emit(text)
+            if text:
+                self._emit(text)
             return
         found = _BEGINNING.search(text)
         if found and len(text) - found.start() <= LONGEST and not self._code_at(text, found.start()):

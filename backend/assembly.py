@@ -2,15 +2,16 @@
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import structlog
 
 from agents.ports import Model
+from backend.embedders import OPENAI_URL, embedding_opener, open_reranking, open_wanted
 from backend.settings import Settings
 from infrastructure.cache_store import CacheStore
 from infrastructure.database.engine import Database, open_engine
 from infrastructure.database.migrate import bring_up_to_date
-from infrastructure.embedders.wordllama import WordLlamaEmbedder
 from infrastructure.lexical.tantivy import LexicalIndex
 from infrastructure.monitoring import Metrics
 from infrastructure.providers.extractive import ExtractiveProvider
@@ -18,16 +19,17 @@ from infrastructure.providers.langchain import LangChainProvider, load_chat_mode
 from infrastructure.providers.openai import OpenAIProvider
 from infrastructure.providers.timeouts import Timeouts
 from services.cache import CacheManager
-from services.embeddings import Embeddings
+from services.embedding_choice import open_serving, settle_default
+from services.embedding_models import EmbeddingModels
 from services.knowledge.index import Indexer
 from services.knowledge.library import Library
 from services.knowledge.scopes import Scopes
 from services.knowledge.search import SearchIndex
 from services.knowledge.sentences import SentenceSelector
 from services.knowledge.stored import StoredChunks
+from services.reembedding import Reembedding
 
 log = structlog.get_logger()
-OPENAI_URL = "https://api.openai.com/v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,8 @@ class Knowledge:
     library: Library
     scopes: Scopes
     indexer: Indexer
-    embeddings: Embeddings
+    reembedding: Reembedding
+    embedding_models: EmbeddingModels
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,27 +70,37 @@ async def open_knowledge(settings: Settings, metrics: Metrics, stack: AsyncExitS
     )
     await cache.open()
     stack.push_async_callback(cache.close)
-    embedder = WordLlamaEmbedder()
-    embeddings = Embeddings(embedder, cache)
+    opener = embedding_opener(settings, cache)
+    explicit = settings.agent_embedding_model is not None
+    default = await settle_default(database, settings.embedding_spec, explicit=explicit, clock=_now)
+    wanted = open_wanted(opener, default)
+    embeddings = await open_serving(database, wanted, opener)
+    reranking = open_reranking(settings)
     stored = StoredChunks(database, embeddings.model, embeddings.dimensions)
     search = SearchIndex(
         embeddings,
         LexicalIndex(settings.data_dir / "index"),
         stored,
         curated_threshold=settings.agent_similarity_threshold,
+        reranking=reranking,
     )
+    reembedding = Reembedding(database, search, wanted)
+    stack.push_async_callback(reembedding.aclose)
+    if reranking is not None:
+        stack.push_async_callback(reranking.aclose)
     stack.push_async_callback(search.aclose)
     library = Library(database)
     indexer = Indexer(
         settings.knowledge_dir,
         database,
-        embeddings,
+        search.serving,
         search,
         chunk_size=settings.chunk_size,
         chunk_overlap=settings.chunk_overlap,
         on_change=library.forget,
     )
-    return Knowledge(database, cache, stored, search, library, Scopes(database), indexer, embeddings)
+    models = EmbeddingModels(database, reembedding, opener, clock=_now)
+    return Knowledge(database, cache, stored, search, library, Scopes(database), indexer, reembedding, models)
 
 
 def open_models(settings: Settings, search: SearchIndex, stack: AsyncExitStack) -> Models:
@@ -119,6 +132,10 @@ def _langchain(settings: Settings) -> LangChainProvider:
     if settings.openai_base_url:
         options["base_url"] = settings.openai_base_url
     return LangChainProvider(load_chat_model(settings.langchain_model_class, **options), timeouts=_timeouts(settings))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _timeouts(settings: Settings) -> Timeouts:

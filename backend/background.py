@@ -26,6 +26,9 @@ def background_work(container: "Container") -> tuple[Coroutine[Any, Any, None], 
     """All of it, each to be a task."""
     return (
         follow_folder(container.indexer),
+        container.indexer.reindex_when_asked(),
+        container.reembedding.run(),
+        *(() if container.database.is_sqlite else (container.embedding_models.follow(),)),
         sweep(container),
         sweep_database(container),
         watch_credentials(container),

@@ -1,7 +1,8 @@
-"""The command line: `askgraph serve`, `askgraph ask "…"`, `askgraph migrate`, `askgraph create-admin`."""
+"""The command line: `askgraph serve`, `ask "…"`, `index`, `migrate`, `create-admin`."""
 
 import asyncio
 import sys
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -50,6 +51,21 @@ def ask(question: Annotated[str, typer.Argument(help="What you want to know.")])
 
 
 @app.command()
+def index(
+    path: Annotated[
+        Path | None, typer.Argument(help="A file or folder: of KNOWLEDGE_DIR (the default), or with --owner anywhere.")
+    ] = None,
+    owner: Annotated[str | None, typer.Option(help="The user whose own files these become.")] = None,
+) -> None:
+    """Take in knowledge now, and see how far it is: shared, or a user's own files."""
+    from backend.index_command import index
+
+    settings = _settings()
+    _look_before(settings)
+    raise typer.Exit(asyncio.run(index(settings, path, owner)))
+
+
+@app.command()
 def migrate() -> None:
     """Bring the database's tables to the newest revision."""
     from infrastructure.database.migrate import upgrade
@@ -82,13 +98,16 @@ def _look_before(settings: Settings) -> None:
     """What would end the start is said in one line here, and not as a traceback from within it."""
     from sqlalchemy.exc import SQLAlchemyError
 
+    from backend.embedders import check_models
     from backend.secret_key import BadSecretKey, load_secret_key
     from infrastructure.database.migrate import bring_up_to_date
+    from infrastructure.errors import ProviderError
 
     try:
         load_secret_key(settings, warn=False)
+        check_models(settings)
         asyncio.run(bring_up_to_date(settings.database_url))
-    except BadSecretKey as error:
+    except (BadSecretKey, ProviderError) as error:
         _end(str(error))
     except (SQLAlchemyError, OSError) as error:
         _end(f"the database or the data folder cannot be used: {type(error).__name__}")

@@ -43,6 +43,7 @@ from services.accounts import Accounts
 from services.cache import CacheManager
 from services.chats import Chats
 from services.conversations import Conversations
+from services.embedding_models import EmbeddingModels
 from services.file_storage import FileStorage
 from services.files import Files
 from services.knowledge.citation_check import CitationCheck
@@ -54,6 +55,7 @@ from services.knowledge.scopes import Scopes
 from services.knowledge.search import SearchIndex
 from services.knowledge.whole import WholeDocuments
 from services.passwords import Passwords
+from services.reembedding import Reembedding
 from services.sessions import SessionManager
 from services.tokens import TokenSigner
 
@@ -75,6 +77,8 @@ class Container:
     library: Library
     scopes: Scopes
     indexer: Indexer
+    reembedding: Reembedding
+    embedding_models: EmbeddingModels
     model: Model
     event_log: MemoryEventLog
     accounts: Accounts
@@ -203,6 +207,8 @@ def assemble(
         library=knowledge.library,
         scopes=knowledge.scopes,
         indexer=knowledge.indexer,
+        reembedding=knowledge.reembedding,
+        embedding_models=knowledge.embedding_models,
         model=models.model,
         event_log=event_log,
         accounts=accounts,

@@ -34,7 +34,7 @@ def open_files(
         knowledge.database,
         storage,
         knowledge.search,
-        knowledge.embeddings.forget,
+        knowledge.reembedding.forget,
         quota_bytes=settings.user_file_quota_mb * _MB,
         clock=lambda: datetime.now(UTC),
         on_uploaded=on_uploaded,

@@ -17,8 +17,10 @@ from backend.routers import (
     chat_events,
     chats,
     conversations,
+    embedding_models,
     files,
     health,
+    knowledge,
     messages,
     operations,
     pages,
@@ -52,7 +54,8 @@ objects (60 ms) and not in 7,000, as by Python's own (700, 10, 10): with 200 pac
 to 110 ms late.
 """
 ROUTERS = (
-    ask, ws, auth, chats, messages, chat_events, files, sessions, conversations, chat, health, operations, pages,
+    ask, ws, auth, chats, messages, chat_events, files, knowledge, sessions, conversations, chat, health, operations,
+    pages, embedding_models,
 )  # fmt: skip
 RATE_HEADERS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After")
 EXPOSED_HEADERS = ("X-Request-ID", "X-Session-ID", "X-Run-ID", *RATE_HEADERS)

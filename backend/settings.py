@@ -11,6 +11,9 @@ from typing import Annotated, Literal
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from infrastructure.errors import InvalidInput
+from services.embedding_specs import WORDLLAMA, ModelSpec, parse_spec
+
 Csv = Annotated[tuple[str, ...], NoDecode]
 LOCAL_ORIGINS = ("http://localhost:3000", "http://127.0.0.1:3000")
 DATABASE_URL = re.compile(r"(sqlite|postgres(ql)?)(\+\w+)?://")
@@ -56,9 +59,7 @@ class ModelSettings(BaseSettings):
     @field_validator("openai_base_url")
     @classmethod
     def _an_address(cls, value: str | None) -> str | None:
-        if value is not None and not HTTP_URL.match(value.strip()):
-            raise ValueError("must be http(s)://host[:port][/path]")
-        return value
+        return an_address(value)
 
     @field_validator("model_fallbacks", mode="before")
     @classmethod
@@ -91,6 +92,53 @@ class KnowledgeSettings(BaseSettings):
     def _overlap_is_smaller(self) -> "KnowledgeSettings":
         if self.chunk_overlap >= self.chunk_size:
             raise ValueError("CHUNK_OVERLAP must be smaller than CHUNK_SIZE")
+        return self
+
+
+class EmbeddingSettings(BaseSettings):
+    """What embeds, and what reranks."""
+
+    agent_embedding_model: str | None = None
+    embeddings_base_url: str | None = Field(None, validation_alias=_also("EMBEDDINGS_BASE_URL", "EMBEDDINGS_BASEURL"))
+    embeddings_api_key: SecretStr | None = None
+    ollama_base_url: str = "http://127.0.0.1:11434"
+    ollama_embed_model: str = "nomic-embed-text"
+    reranker: str = "none"
+    reranker_base_url: str | None = None
+    reranker_model: str | None = None
+    reranker_api_key: SecretStr | None = None
+
+    @property
+    def embedding_spec(self) -> ModelSpec:
+        """The embedding model; the default one where none is set."""
+        return parse_spec(self.agent_embedding_model or WORDLLAMA, ollama_model=self.ollama_embed_model)
+
+    @field_validator("agent_embedding_model")
+    @classmethod
+    def _a_model(cls, value: str | None) -> str | None:
+        try:
+            parse_spec(value or WORDLLAMA, ollama_model="any")
+        except InvalidInput as fault:
+            raise ValueError(fault.message) from None
+        return value
+
+    @field_validator("embeddings_base_url", "ollama_base_url", "reranker_base_url")
+    @classmethod
+    def _addresses_of_models(cls, value: str | None) -> str | None:
+        return an_address(value)
+
+    @field_validator("reranker")
+    @classmethod
+    def _a_reranker(cls, value: str) -> str:
+        kind, _, model = value.strip().partition(":")
+        if (kind in ("none", "http") and not model) or (kind == "fastembed" and model):
+            return value.strip()
+        raise ValueError("must be none, http or fastembed:<model>")
+
+    @model_validator(mode="after")
+    def _a_reranker_that_can_be_asked(self) -> "EmbeddingSettings":
+        if self.reranker == "http" and not (self.reranker_base_url and self.reranker_model):
+            raise ValueError("RERANKER=http needs RERANKER_BASE_URL and RERANKER_MODEL")
         return self
 
 
@@ -202,7 +250,9 @@ class EdgeSettings(BaseSettings):
         return value
 
 
-class Settings(ModelSettings, KnowledgeSettings, FileSettings, AgentSettings, AccountSettings, EdgeSettings):
+class Settings(
+    ModelSettings, KnowledgeSettings, EmbeddingSettings, FileSettings, AgentSettings, AccountSettings, EdgeSettings
+):
     model_config = SettingsConfigDict(
         env_file=".env",
         env_file_encoding="utf-8",
@@ -249,6 +299,16 @@ class Settings(ModelSettings, KnowledgeSettings, FileSettings, AgentSettings, Ac
         if self.production and key is not None and (len(key) < 32 or key.lower() in EXAMPLE_SECRETS):
             raise ValueError("SECRET_KEY must be at least 32 characters and not a template's example")
         return self
+
+
+def an_address(value: str | None) -> str | None:
+    """
+    Raises:
+        ValueError: it is no URL of a server.
+    """
+    if value is not None and not HTTP_URL.match(value.strip()):
+        raise ValueError("must be http(s)://host[:port][/path]")
+    return value
 
 
 def split_csv(value: object) -> object:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
 from uuid import uuid4
 
 import structlog
@@ -29,8 +28,7 @@ BATCH = 256
 LEASE_SECONDS = 60.0
 MAX_ATTEMPTS = 4
 RETRY_SECONDS = 2.0  # doubled with each attempt: 4, 8, 16
-_LOOK_SECONDS: Final = {True: 60.0, False: 3.0}
-"""How long it may take to see what another process brought. Over SQLite that is seldom more than the command line."""
+_LOOK_SECONDS = 3.0  # until what another process brought is seen, the command line say
 _AWAY_SECONDS = 5.0  # between tries to reach a database that is away
 _GIVE_BACK_SECONDS = 2.0  # that the service's end may take
 _UNREADABLE = "It could not be read."
@@ -164,8 +162,9 @@ class FileIndexing:
         now = self._clock()
         async with self._database.read() as session:
             due = await FileQueueRepository(session).next_due(now)
-        most = _LOOK_SECONDS[self._database.is_sqlite]
-        return most if due is None else min(max((due - now).total_seconds(), 0.0) + 0.01, most)
+        if due is None:
+            return _LOOK_SECONDS
+        return min(max((due - now).total_seconds(), 0.0) + 0.01, _LOOK_SECONDS)
 
     async def _index(self, lease: Lease) -> None:
         """Index a file; every failure becomes its state.

@@ -33,7 +33,7 @@ from services.knowledge.reading_wire import ReadDocument
 from services.knowledge.records import ChunkRecord, index_text
 from services.knowledge.rows import chunk_values, embedding_bytes
 from services.knowledge.scope import partition_of
-from services.serving_model import ServingModel
+from services.serving_model import WORDS_ONLY, ServingModel
 
 Vectors = npt.NDArray[np.float32]
 _AHEAD = 3  # batches with the embedding model while one is written
@@ -182,7 +182,7 @@ class FileWorker:
         chunks = read.chunks[first : first + len(vectors)]
         ids = [new_id() for _ in chunks]
         values = [{"id": chunk_id, **value} for chunk_id, value in zip(ids, chunk_values(chunks), strict=True)]
-        data = [embedding_bytes(vector) for vector in vectors]
+        data = [embedding_bytes(vector) for vector in vectors] if found.model != WORDS_ONLY else []
         last = found.records[-1].row if found.records else 0
         rows = await lease.add_chunks(first, last, values, found.model, data)
         found.vectors[first : first + len(vectors)] = vectors
@@ -199,7 +199,7 @@ class FileWorker:
             generation = await repository.next_generation(partition)
         await self._index.replace(partition, (), found.records, found.vectors, generation=generation, model=found.model)
         try:
-            await lease.end(status="ready", chunks_count=count, finished_at=self._clock(), retry_at=None)
+            await lease.end(status="ready", chunks_count=count, finished_at=self._clock())
         except LeaseLost:  # deleted while the index took it in: its removal from there may have come before
             await self._withdraw(partition, [record.row for record in found.records])
             raise

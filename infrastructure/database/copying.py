@@ -12,7 +12,7 @@ _END = (-1).to_bytes(2, signed=True)
 _BLOCK_BYTES = 256 * 1024
 
 Field = bytes | str | int
-"""A value in the server's binary form: text as UTF-8, a whole number as `bigint`, bytes as they are."""
+"""A value: bytes are in the server's binary form already, a whole number is a `bigint`, a bool a `boolean`."""
 
 
 async def copy_rows(session: AsyncSession, table: str, columns: Sequence[str], rows: Iterable[Sequence[Field]]) -> None:
@@ -44,4 +44,6 @@ async def _stream(rows: Iterable[Sequence[Field]]) -> AsyncIterator[bytes]:
 def _encoded(field: Field) -> bytes:
     if isinstance(field, bytes):
         return field
-    return field.encode() if isinstance(field, str) else field.to_bytes(8, signed=True)
+    if isinstance(field, str):
+        return field.encode()
+    return field.to_bytes(1 if isinstance(field, bool) else 8, signed=not isinstance(field, bool))

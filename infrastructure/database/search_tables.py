@@ -24,7 +24,8 @@ _TABLES = (
     "CREATE EXTENSION IF NOT EXISTS vector",
     """CREATE TABLE IF NOT EXISTS search_chunk_$ (
         chunk_row bigint PRIMARY KEY, partition text COLLATE "C" NOT NULL, document_id text COLLATE "C" NOT NULL,
-        lexemes tsvector NOT NULL, terms sparsevec NOT NULL, embedding halfvec(:dimensions) NOT NULL
+        lexemes tsvector NOT NULL, terms sparsevec NOT NULL, embedding halfvec(:dimensions) NOT NULL,
+        embedded boolean NOT NULL
     ) WITH (toast_tuple_target = 8160)""",
     """CREATE TABLE IF NOT EXISTS search_question_$ (
         chunk_row bigint PRIMARY KEY, partition text COLLATE "C" NOT NULL, document_id text COLLATE "C" NOT NULL,
@@ -40,6 +41,7 @@ _TABLES = (
     )""",
     "CREATE INDEX IF NOT EXISTS search_chunk_partition_$ ON search_chunk_$ (partition)",
     "CREATE INDEX IF NOT EXISTS search_chunk_document_$ ON search_chunk_$ (document_id)",
+    "CREATE INDEX IF NOT EXISTS search_chunk_lacking_$ ON search_chunk_$ (partition) WHERE NOT embedded",
     "CREATE INDEX IF NOT EXISTS search_question_plain_$ ON search_question_$ (partition, plain)",
 )
 # The shared knowledge has a graph of its own: a search of it would else wade through everybody's files.

@@ -34,6 +34,9 @@ Vectors = npt.NDArray[np.float32]
 
 DEFAULT_MAX_FILES = 10_000
 
+OnProgress = Callable[[int, int, int], None]
+"""Told, file after file: how many files were looked at, of how many, and how many chunks came of those that changed."""
+
 
 class Searchable(Protocol):
     """What the indexer needs of the search index."""
@@ -61,6 +64,7 @@ class SyncReport:
     removed: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     unchanged: int = 0
+    chunks: int = 0  # of what was added or changed
     seconds: float = 0.0
 
     @property
@@ -96,6 +100,7 @@ class Indexer:
         self._one_at_a_time = asyncio.Lock()
         self._pending = PendingChanges()
         self._behind = True  # whether the search index may lack what the database has
+        self._asked = asyncio.Event()
         self.loaded = False
         """Whether the knowledge can be searched, and the folder was looked at once."""
 
@@ -109,14 +114,28 @@ class Indexer:
         """Follow the folder's changes until cancelled."""
         await watch(self._folder, self._sync_and_go_on)
 
-    async def _sync_and_go_on(self) -> None:
+    def reindex(self) -> None:
+        """Have every file read anew, changed or not; `reindex_when_asked` does it."""
+        self._asked.set()
+
+    async def reindex_when_asked(self) -> None:
+        """Read the whole folder anew each time that somebody asks for it, until cancelled."""
+        while True:
+            await self._asked.wait()
+            self._asked.clear()
+            await self._sync_and_go_on(anew=True)
+
+    async def _sync_and_go_on(self, *, anew: bool = False) -> None:
         try:
-            await self.sync()
+            await self.sync(anew=anew)
         except Exception:  # the edge of the watching task: one failed look must not end the watching
             _logger.exception("knowledge_sync_failed")
 
-    async def sync(self) -> SyncReport:
-        """Bring the database and the search index up to date with the folder. Calls take turns.
+    async def sync(
+        self, *, anew: bool = False, within: str = "", on_progress: OnProgress = lambda done, files, chunks: None
+    ) -> SyncReport:
+        """Bring the database and the search index up to date with the folder; `anew`: read unchanged files too;
+        `within`: only the document of this name, or those below the folder of this name. Calls take turns.
 
         A file that cannot be read is logged, kept as a failed document without chunks, and tried again once it
         changes. While the folder is missing, what is known stays known.
@@ -127,41 +146,48 @@ class Indexer:
                 await self._load()
             report = SyncReport()
             with suppress(FolderMissing):
-                await self._sync(await asyncio.to_thread(scan, self._folder), report)
+                files = [file for file in await asyncio.to_thread(scan, self._folder) if is_within(file.name, within)]
+                await self._sync(files, report, anew, within, on_progress)
             report.seconds = time.perf_counter() - began
         if report.anything:
             _logger.info("knowledge_synced", **_counts(report))
         return report
 
-    async def _sync(self, files: Sequence[FoundFile], report: SyncReport) -> None:
+    async def _sync(
+        self, files: Sequence[FoundFile], report: SyncReport, anew: bool, within: str, on_progress: OnProgress
+    ) -> None:
         if len(files) > self._max_files:
             _logger.warning("knowledge_folder_too_large", files=len(files), read=self._max_files)
             files = files[: self._max_files]
         async with self._database.read() as session:
-            known = {document.name: document for document in await KnowledgeRepository(session).documents()}
+            documents = await KnowledgeRepository(session).documents()
+        known = {document.name: document for document in documents if is_within(document.name, within)}
         for name in known.keys() - {file.name for file in files}:
             await self._remove(known[name])
             report.removed.append(name)
-        for file in files:
-            await self._sync_file(file, known.get(file.name), report)
+        for done, file in enumerate(files):
+            on_progress(done, len(files), report.chunks)
+            await self._sync_file(file, known.get(file.name), report, anew)
             if self._pending.is_due:
                 await self._publish()
         await self._publish()
+        on_progress(len(files), len(files), report.chunks)
 
-    async def _sync_file(self, file: FoundFile, known: DocumentState | None, report: SyncReport) -> None:
+    async def _sync_file(self, file: FoundFile, known: DocumentState | None, report: SyncReport, anew: bool) -> None:
         about = (file.size, file.modified_ns, self._reader.recipe)
-        if known and (known.size_bytes, known.modified_ns, known.recipe) == about:
+        if known and not anew and (known.size_bytes, known.modified_ns, known.recipe) == about:
             report.unchanged += 1
             return
         try:
             prepared = await asyncio.to_thread(self._reader.prepare, file)
         except FileNotFoundError:
             return  # gone meanwhile: the next look removes it
-        if known and (known.checksum, known.recipe) == (prepared.checksum, self._reader.recipe):
+        if known and not anew and (known.checksum, known.recipe) == (prepared.checksum, self._reader.recipe):
             await self._note_time(known, file)
             report.unchanged += 1
             return
         await self._save(prepared, known)
+        report.chunks += len(prepared.chunks)
         if prepared.document is None:
             _logger.warning("knowledge_file_failed", document=file.name, reason=prepared.reason)
             report.failed.append(file.name)
@@ -237,6 +263,11 @@ class Indexer:
         await self._search.load(stored.batches(), generation=generation, model=embeddings.model)
         self._on_change()
         self._behind = False
+
+
+def is_within(name: str, within: str) -> bool:
+    """Whether a document of this name is `within`, or below it."""
+    return not within or name == within or name.startswith(f"{within}/")
 
 
 def _counts(report: SyncReport) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from typing import Any, cast
 
 from infrastructure.errors import KnowledgeError
 from services.knowledge.extracted import BlockKind, TextBuilder
+from services.knowledge.readers.damage import is_want_of_memory
 
 _UNSEEN = {"script", "style", "noscript", "template", "head", "svg", "math", "iframe", "object", "select", "button"}
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
@@ -135,7 +136,9 @@ def html_into(out: TextBuilder, text: str) -> str | None:
             parser.feed(data[at : at + _PIECE])
         if data:
             parser.close()
-    except etree.XMLSyntaxError:
+    except etree.XMLSyntaxError as error:
+        if is_want_of_memory(error):
+            raise MemoryError from error
         walk.close()  # nothing but white space: there is no document
     return " ".join("".join(walk.named).split()) or None
 

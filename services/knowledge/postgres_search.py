@@ -6,35 +6,32 @@ and are scored there by the formula of `services.knowledge.fusion`; what is foun
 """
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Collection, Sequence
-from weakref import WeakValueDictionary
+from collections.abc import AsyncIterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
-import structlog
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from infrastructure.database.engine import Database
 from infrastructure.database.models import SHARED
-from infrastructure.database.repositories.search import Look, SearchRepository
-from infrastructure.database.search_tables import SearchTables
-from infrastructure.errors import ProviderError
-from infrastructure.lexical.analysis import FORMAT
+from infrastructure.database.repositories.search import Look
+from infrastructure.errors import ProviderUnavailable
 from services.embeddings import Embeddings
 from services.knowledge.bm25 import rarity
 from services.knowledge.confidence import calibration
-from services.knowledge.postgres_filling import Filling
-from services.knowledge.postgres_ranking import Half, PostgresRanking
+from services.knowledge.postgres_filling import Addition
+from services.knowledge.postgres_served import PostgresServed
 from services.knowledge.preference import prefer
+from services.knowledge.question_vectors import QuestionVectors
 from services.knowledge.records import ChunkRecord
+from services.knowledge.reranking import RERANKED, Reranking
 from services.knowledge.retrieval import MAX_QUERY_CHARS, Retrieval, Retriever
 from services.knowledge.scope import SHARED_SCOPE, Scope
-from services.knowledge.search import CURATED_THRESHOLD, TEXT_BYTES, Batch, ChunkSource
+from services.knowledge.search import CURATED_THRESHOLD, TEXT_BYTES
+from services.knowledge.served import Batch, ChunkSource
 from services.knowledge.store import RecordStore
 from services.knowledge.text import TextAnalysis
+from services.serving_model import ServingModel
 
-log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 Vectors = npt.NDArray[np.float32]
 
 _KEPT_TERMS = 20_000  # whose rarity is known without asking
@@ -43,7 +40,8 @@ _KEPT_TERMS = 20_000  # whose rarity is known without asking
 class PostgresSearch:
     """Finds passages. It has the methods of `SearchIndex`, and makes its tables with the first that needs them.
 
-    `text_bytes` bounds the chunks kept in memory; others are fetched when a search needs them.
+    `text_bytes` bounds the chunks kept in memory; others are fetched when a search needs them. `reranking` is None
+    where no reranker is to be asked.
     """
 
     def __init__(
@@ -55,24 +53,30 @@ class PostgresSearch:
         analysis: TextAnalysis | None = None,
         curated_threshold: float = CURATED_THRESHOLD,
         text_bytes: int = TEXT_BYTES,
+        reranking: Reranking | None = None,
     ) -> None:
         self.analysis = analysis or TextAnalysis()
-        self._embeddings = embeddings
+        self.serving = ServingModel(embeddings)
+        """Tells with which model's vectors is searched just now."""
+        self.lacking = asyncio.Event()
+        """Set when something was taken in without its vectors, and is found by words alone until `adopt`."""
+        self.changes = 0
+        """How often this process has changed something of the knowledge since the start."""
         self._database = database
-        self._source = source
-        self._retriever = Retriever(self.analysis, curated_threshold, calibration(embeddings.model))
         self._curated_threshold = curated_threshold
         self._records = RecordStore(text_bytes)
-        self._made: SearchTables | None = None
-        self._making = asyncio.Lock()
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._held: dict[str, int] = {}
+        self._reranking = reranking
+        self._vectors = QuestionVectors()
+        self._served = self._serving(embeddings, source)
+        self._adopting = asyncio.Lock()
+        self._loaded = False
         self._shared = Look({}, {})
+        self._held: dict[str, int] = {}
 
     @property
     def lexical_generation(self) -> int | None:
-        """The generation that the tables held of the shared knowledge when they were last looked at; None when it has
-        to be filled in."""
+        """The generation of the shared knowledge that the tables held when they were last looked at; None when they
+        have to be filled."""
         size = self._shared.partitions.get(SHARED)
         return size.generation if size else None
 
@@ -83,19 +87,22 @@ class PostgresSearch:
         return size.chunks if size else 0
 
     def idf(self, term: str) -> float:
-        """How rare an analysed term was in the shared knowledge when it was last asked for; a term that nobody asked
-        for yet, and few chunks hold, counts as if none did."""
+        """How rare an analysed term was in the shared knowledge when it was last asked for; a term that few chunks
+        hold, and nobody asked for yet, counts as if none did."""
         return rarity(self.size, self._held.get(term, 0))
 
     async def search(self, query: str, limit: int = 8, scope: Scope = SHARED_SCOPE) -> Retrieval:
         """The passages for `query` in `scope`, best first, at most `limit`."""
         query = query[:MAX_QUERY_CHARS]
-        vector = self._embeddings.query_now(query)
-        if vector is None:
-            vector = await self._embedded(query)
-        tables = await self._tables()
-        halves = await self._halves(tables, query, vector, limit, scope)
-        found = [await self._finished(tables, half) for half in halves]
+        served = self._served
+        vector = await self._vectors.asked(served.embeddings, query)
+        await served.ready()
+        most = max(limit, RERANKED) if self._reranking else limit
+        found, look = await served.search(query, vector, most, scope)
+        if scope.partitions == (SHARED,):
+            self._remember(look)
+        if self._reranking:
+            found = [await self._reranking.best(query, one, limit) for one in found]
         return prefer(found[1], found[0], limit) if len(found) > 1 else found[0]
 
     async def replace(
@@ -106,137 +113,107 @@ class PostgresSearch:
         vectors: Vectors,
         *,
         generation: int,
+        model: str | None = None,
     ) -> None:
         """Remove and add chunks of a partition at once; the next search of any process sees all of it. `vectors` has a
-        row for each of `added`."""
-        filling = await self._filling()
-        async with self._turn(partition):
-            await filling.replace(partition, removed_rows, added, vectors, generation)
-            self._records.remove(removed_rows)
-            self._records.put(added)
-            await self._look_at_shared(partition)
+        row for each of `added`.
+
+        `model` made the vectors; None is the one that serves. Another one's are not taken in: the chunks are found by
+        words alone until those of the right one are there, for which `lacking` calls.
+        """
+        self.changes += 1
+        done = False
+        while not done:
+            served = self._served
+            await served.ready()
+            async with served.turn(partition):
+                if done := served is self._served:  # else another model has taken over meanwhile
+                    foreign = model not in (None, served.embeddings.model)
+                    if foreign or not added:
+                        vectors = np.zeros((len(added), served.tables.dimensions), np.float32)
+                    fresh = Addition(added, vectors)
+                    whole = await served.filling.replace(partition, removed_rows, fresh, generation)
+                    if not whole or (foreign and added):
+                        self.lacking.set()
+                    await self._after(served, partition)
+        self._records.remove(removed_rows)
+        self._records.put(added)
 
     async def withdraw(self, partition: str, rows: Sequence[int], *, generation: int) -> None:
         """Remove chunks of a partition."""
-        nothing = np.empty((0, self._embeddings.dimensions), np.float32)
+        nothing = np.empty((0, self._served.tables.dimensions), np.float32)
         await self.replace(partition, rows, (), nothing, generation=generation)
 
-    async def load(self, batches: AsyncIterator[Batch], *, generation: int) -> None:
+    async def load(self, batches: AsyncIterator[Batch], *, generation: int, model: str | None = None) -> None:
         """Take in all of the shared knowledge, in place of what is there: what is missing is added and what is too much
-        removed, a batch a transaction. Nothing is read where the tables hold `generation` already.
+        removed, a batch a transaction. Nothing is read where the tables hold all of `generation` already. `model` made
+        the vectors; when it is not the one that serves (None is), the same is read with the vectors of that.
         """
-        filling = await self._filling()
-        async with self._turn(SHARED):
-            await self._look_at_shared(SHARED)
-            if self.lexical_generation != generation:
-                await filling.fill(SHARED, batches, generation)
-            await filling.tables.build_indexes(self._database)
-            await self._look_at_shared(SHARED)
-            async with self._database.read() as session:
-                self._held = await SearchRepository(session, filling.tables).common_terms(SHARED, _KEPT_TERMS)
+        self.changes += 1
+        async with self._adopting:
+            served = self._served
+            if model not in (None, served.embeddings.model):
+                batches = served.source.batches(SHARED)
+            whole = await self._fill(served, batches, generation)
+            await self._after(served, SHARED)
+            self._held = await served.common_terms(_KEPT_TERMS)
+            self._loaded = True
+        if not whole:
+            self.lacking.set()
+
+    async def adopt(self, embeddings: Embeddings, source: ChunkSource) -> None:
+        """Search with another model from now on, or anew with the same. `source` gives its vectors.
+
+        Searches go on meanwhile with what there was. Each model has tables of its own, which stay until `forget`.
+        Owners' partitions are read when they are searched.
+
+        Raises:
+            ProviderError: the curated questions could not be embedded; nothing has changed.
+        """
+        async with self._adopting:
+            fresh = self._serving(embeddings, source)
+            if self._loaded:
+                batches, generation = source.batches(SHARED), await source.generation(SHARED)
+                if not await self._fill(fresh, batches, generation):
+                    raise ProviderUnavailable("The embedding model did not embed the curated questions.")
+                await fresh.filling.doubt_lacking()
+                await self._after(fresh, SHARED)
+            self._served = fresh
+            self.serving.embeddings = embeddings
+            self._vectors.ask_again()
+        self.changes += 1
 
     async def aclose(self) -> None:
         """There is nothing to give back."""
 
-    async def _halves(self, tables: SearchTables, query: str, vector: Vectors, limit: int, scope: Scope) -> list[Half]:
-        """The search in `scope`, and then the one in what is looked at first, if there is such; up to where texts are
-        needed. An owner's partition that is not in the tables as it is in the database is brought there before."""
-        terms = tuple(dict.fromkeys(self.analysis.terms(query)))
-        ranking = PostgresRanking(self.analysis, query, terms, vector, limit, time.perf_counter())
-        async with self._database.read() as session:
-            look = await self._look(session, tables, scope.partitions, terms)
-            if not (behind := _behind(look)):
-                return await self._ranked(ranking, look, SearchRepository(session, tables), scope)
-        for partition, stored in behind.items():
-            await self._catch_up(partition, stored)
-        async with self._database.read() as session:
-            look = await self._look(session, tables, scope.partitions, terms)
-            return await self._ranked(ranking, look, SearchRepository(session, tables), scope)
+    async def _fill(self, served: PostgresServed, batches: AsyncIterator[Batch], generation: int) -> bool:
+        whole = True
+        await served.ready()
+        async with served.turn(SHARED):
+            if not await served.filling.is_whole(SHARED, generation):
+                whole = await served.filling.fill(SHARED, batches, generation)
+            await served.tables.build_indexes(self._database)
+        return whole
 
-    async def _ranked(
-        self, ranking: PostgresRanking, look: Look, repository: SearchRepository, scope: Scope
-    ) -> list[Half]:
-        kept: list[Collection[str] | None] = [scope.only]
-        if scope.first and scope.only is None:
-            kept.append(scope.first)
-        return [await ranking.half(repository, look, only) for only in kept]
+    def _serving(self, embeddings: Embeddings, source: ChunkSource) -> PostgresServed:
+        retriever = Retriever(self.analysis, self._curated_threshold, calibration(embeddings.model))
+        return PostgresServed(
+            self._database,
+            embeddings,
+            source,
+            retriever,
+            self._curated_threshold,
+            self.analysis,
+            self._records,
+            self._vectors,
+        )
 
-    async def _look(
-        self, session: AsyncSession, tables: SearchTables, partitions: Sequence[str], terms: Sequence[str]
-    ) -> Look:
-        look = await SearchRepository(session, tables).look(partitions, terms)
-        if tuple(partitions) == (SHARED,):
-            self._remember(look, terms)
-        return look
+    async def _after(self, served: PostgresServed, partition: str) -> None:
+        if partition == SHARED:
+            self._remember(await served.look((SHARED,)))
 
-    def _remember(self, look: Look, terms: Sequence[str]) -> None:
+    def _remember(self, look: Look) -> None:
         self._shared = look
         if len(self._held) > 2 * _KEPT_TERMS:
             self._held.clear()
-        self._held.update((term, look.held.get(term, 0)) for term in terms)
-
-    async def _finished(self, tables: SearchTables, half: Half) -> Retrieval:
-        """What is left of a search, with the texts."""
-        rows = half.rows()
-        records = self._records.get(rows)
-        if missing := [row for row in rows if row not in records]:
-            fetched = await self._source.fetch(missing)
-            self._records.put(fetched)
-            records.update((record.row, record) for record in fetched)
-        curated = half.close(records, self._curated_threshold)
-        held: dict[str, int] = {}
-        if terms := [term for term in half.terms_of(curated) if term not in half.look.held]:
-            async with self._database.read() as session:
-                held = await SearchRepository(session, tables).held(list(half.look.partitions), terms)
-        ranking = half.finished(curated, held, self._curated_threshold)
-        if missing:  # their analysis takes a millisecond or more
-            return await asyncio.to_thread(self._retriever.finish, ranking, records)
-        return self._retriever.finish(ranking, records)
-
-    async def _embedded(self, query: str) -> Vectors:
-        """The question's vector; zeros when the model is away, so that words alone find what they can."""
-        try:
-            return await self._embeddings.query(query)
-        except ProviderError as error:
-            log.warning("question not embedded", kind=error.kind)
-            return np.zeros(self._embeddings.dimensions, np.float32)
-
-    async def _catch_up(self, partition: str, stored: int) -> None:
-        """Bring an owner's partition to what the database has of it."""
-        filling = await self._filling()
-        async with self._turn(partition):
-            async with self._database.read() as session:
-                look = await SearchRepository(session, filling.tables).look((partition,), ())
-            if partition in _behind(look):  # nobody did it meanwhile
-                await filling.fill(partition, self._source.batches(partition), stored)
-
-    async def _look_at_shared(self, partition: str) -> None:
-        if partition == SHARED:
-            async with self._database.read() as session:
-                self._shared = await SearchRepository(session, await self._tables()).look((SHARED,), ())
-
-    async def _filling(self) -> Filling:
-        return Filling(self._database, await self._tables(), self._embeddings, self.analysis)
-
-    async def _tables(self) -> SearchTables:
-        if self._made is None:
-            async with self._making:
-                if self._made is None:
-                    tables = SearchTables.of(self._embeddings.model, self._embeddings.dimensions, FORMAT)
-                    await tables.make(self._database)
-                    self._made = tables
-        return self._made
-
-    def _turn(self, partition: str) -> asyncio.Lock:
-        """The lock for changes of a partition: those of this process are made in the order of coming."""
-        return self._turns.setdefault(partition, asyncio.Lock())
-
-
-def _behind(look: Look) -> dict[str, int]:
-    """The owners' partitions that the tables do not hold as they are, and how often each has changed. The shared
-    knowledge's has an indexer, which knows it better."""
-    return {
-        name: size.stored
-        for name, size in look.partitions.items()
-        if name != SHARED and size.stored > (size.generation or 0)
-    }
+        self._held.update(look.held)

@@ -7,6 +7,7 @@ stdin; answers go to what was stdout; what a library prints goes to stderr.
 
 import gc
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,6 +23,8 @@ from services.knowledge.reading_wire import EXIT_NO_MEMORY, HEADER, Kind, encode
 _COULD_NOT = "it could not be read"
 _FILES_A_PROCESS = 50
 _GROWTH_A_PROCESS = 0.25  # of the memory that a file may take: with more kept from earlier files, the next has less
+_LOOKS_EVERY = 0.02  # seconds
+_ROOM = 64 * 1024**2  # for libraries that are loaded, and for what is taken between two looks
 _OPEN_FILES = 64
 _WRITTEN_BYTES = 16 * 1024**2
 _PR_SET_PDEATHSIG = 1
@@ -68,6 +71,7 @@ def _request(requests: BinaryIO) -> dict[str, str] | None:
 def _answer(answers: BinaryIO, request: dict[str, str], limits: ReadingLimits, size: int, overlap: int) -> bool:
     """Read a file and send what it holds, or why that is not known. False if the memory was not enough."""
     try:
+        signal.setitimer(signal.ITIMER_REAL, _LOOKS_EVERY, _LOOKS_EVERY)
         answers.write(frame(Kind.PROGRESS, b"reading"))
         document = extract_file(Path(request["path"]), request["name"], request["media_type"], limits)
         answers.write(frame(Kind.PROGRESS, b"chunking"))
@@ -85,6 +89,8 @@ def _answer(answers: BinaryIO, request: dict[str, str], limits: ReadingLimits, s
         raise
     except Exception as error:  # noqa: BLE001 -- the edge of a file's own work; the parent logs the fault
         _fail(answers, _COULD_NOT, _fault(error))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
     return True
 
 
@@ -115,12 +121,25 @@ def _confine(limits: ReadingLimits) -> None:
     sys.addaudithook(_refuse)
     os.nice(10)
     _die_with_parent()
-    virtual, _, _, _, _, data, _ = _pages_of_memory()
-    _limit(resource.RLIMIT_AS, virtual + limits.memory_bytes)
-    _limit(resource.RLIMIT_DATA, data + limits.memory_bytes)
+    virtual, resident, _, _, _, data, _ = _pages_of_memory()
+    _look_at_memory(resident + limits.memory_bytes)
+    most = limits.memory_bytes + limits.memory_bytes // 4 + _ROOM
+    _limit(resource.RLIMIT_AS, virtual + most)
+    _limit(resource.RLIMIT_DATA, data + most)
     _limit(resource.RLIMIT_NOFILE, _OPEN_FILES)
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, _WRITTEN_BYTES)
+
+
+def _look_at_memory(most: int) -> None:
+    """End this process once it has more memory than it may. What the kernel refuses beyond that is not always told as
+    want of memory: code in C may crash for it."""
+
+    def look(*_: object) -> None:
+        if _resident_bytes() > most:
+            os._exit(EXIT_NO_MEMORY)
+
+    signal.signal(signal.SIGALRM, look)
 
 
 def _limit(what: int, most: int) -> None:
@@ -151,7 +170,6 @@ def _die_with_parent() -> None:
     if sys.platform != "linux":
         return
     import ctypes
-    import signal
 
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     try:

@@ -37,6 +37,9 @@ def entries(
 ) -> Entries:
     """`vectors` has a row for each record and `questions` one for each that is curated. `before`: how long the chunks
     were that were added to the partition earlier."""
+    lacking = {record.row for record, known in zip(records, has_vector(vectors), strict=True) if not known}
+    curated = [record for record in records if record.question]
+    lacking |= {record.row for record, known in zip(curated, has_vector(questions), strict=True) if not known}
     analysed = [chunk_terms(record, analysis) for record in records]
     added = _measured(analysed)
     total = Lengths(*(one + other for one, other in zip(before, added, strict=True)))
@@ -47,12 +50,19 @@ def entries(
         held.update(weighed.keys())
         lexemes = tsvector_bytes((*weighed, mark(partition)))
         weighing = sparsevec_bytes(weighed.items())
-        chunks.append(ChunkEntry(record.row, partition, record.document_id, lexemes, weighing, embedding))
+        embedded = record.row not in lacking
+        chunks.append(ChunkEntry(record.row, partition, record.document_id, lexemes, weighing, embedding, embedded))
     asked = [
         QuestionEntry(record.row, partition, record.document_id, plain_key(record.question or ""), embedding)
-        for record, embedding in zip(filter(_is_curated, records), halfvec_rows(questions), strict=True)
+        for record, embedding in zip(curated, halfvec_rows(questions), strict=True)
     ]
     return Entries(chunks, asked, added, held)
+
+
+def has_vector(vectors: Vectors) -> list[bool]:
+    """Whether each row is more than zeros."""
+    found: list[bool] = np.any(vectors, axis=1).tolist()
+    return found
 
 
 def mark(partition: str) -> str:
@@ -63,10 +73,6 @@ def mark(partition: str) -> str:
 def plain_key(question: str) -> str:
     """The same for two questions that differ in nothing that counts; as short for a long one."""
     return blake2s(plain(question).encode(), digest_size=16).hexdigest()
-
-
-def _is_curated(record: ChunkRecord) -> bool:
-    return bool(record.question)
 
 
 def _measured(analysed: Sequence[ChunkTerms]) -> Lengths:

@@ -230,8 +230,8 @@ class Service:
             on_first_exchange=lambda *exchange: self.first_exchanges.append(exchange),
         )  # fmt: skip
         self.runner = Runner(
-            self.graph, self.log, self.sessions, keeper, Scopes(self.database), self.counted, limits=RunLimits(**limits),
-            concurrency=concurrency, new_id=new_id, clock=clock,
+            self.graph, self.log, self.sessions, keeper, Scopes(self.database), self.counted,
+            limits=RunLimits(**limits), concurrency=concurrency, new_id=new_id, clock=clock,
         )  # fmt: skip
         OPENED.append(self)
 

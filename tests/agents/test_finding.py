@@ -65,7 +65,7 @@ async def test_a_follow_up_is_searched_with_what_it_follows_and_the_better_one_c
 
 async def test_a_curated_answer_to_the_follow_up_itself_stands() -> None:
     question = "And what is it?"
-    direct = found(passage(), confidence=0.1, curated=match())
+    direct = found(passage(), confidence=0.1, curated=match("What is it?", "It.", 0.9))
     it = Searched({question: direct, f"{EARLIER[0].question} {question}": found(passage(), confidence=0.9)})
     assert await it.find(question, turns=EARLIER) is direct
 

@@ -1,4 +1,7 @@
-"""The routes of files, on both databases: shapes, what is refused, and what a download carries."""
+"""The routes of files: shapes, what is refused, and what a download carries.
+
+On SQLite alone: what the databases have a say in is in tests/services.
+"""
 
 import asyncio
 import hashlib
@@ -14,6 +17,7 @@ from infrastructure.database.engine import Database
 from infrastructure.database.models import new_id
 from tests.backend.file_rooms import FILES, FORM_LIMIT, MB, FileRooms, uploaded
 from tests.backend.serving import serving
+from tests.databases import migrated_url
 from tests.e2e.raw import connected, exchange, head
 from tests.services.chat_rows import add_chat, add_user
 from tests.services.file_parts import TEXT
@@ -25,6 +29,11 @@ FILE_FIELDS = {
 FORM = {"Content-Type": "multipart/form-data; boundary=b"}
 BEGIN = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\n'
 END = b"\r\n--b--\r\n"
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return migrated_url("sqlite", request, tmp_path)
 
 
 @pytest.fixture
@@ -342,8 +351,9 @@ async def test_a_client_that_goes_away_in_mid_body_leaves_nothing(rooms: FileRoo
         async with connected(client.base_url.port or 0) as (_, writer):
             writer.write(form_head(MB + 1000) + BEGIN + data)
             await writer.drain()
-        # What is read next was sent after the connection broke: it is the same loop, and in order.
-        await _until(lambda: not rooms.uploads._under_way)
+        async with asyncio.timeout(10):
+            while rooms.uploads._under_way:  # noqa: ASYNC110  nobody is told of its end
+                await asyncio.sleep(0.005)
     assert (rooms.left(), await rooms.setup.kept()) == ([], set())
 
 
@@ -353,9 +363,3 @@ async def test_a_client_that_stalls_is_told_so(database: Database, tmp_path: Pat
         answer = await exchange(client.base_url.port or 0, form_head(10_000), BEGIN)
     assert (answer.status, answer.json()["type"], answer.headers["connection"]) == (408, "request_timeout", "close")
     assert rooms.left() == []
-
-
-async def _until(true: object) -> None:
-    async with asyncio.timeout(10):
-        while not true():  # type: ignore[operator]  # a function of no arguments
-            await asyncio.sleep(0.005)

@@ -16,7 +16,7 @@ import re
 import resource
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -26,11 +26,11 @@ import psutil
 from infrastructure.database.models import SHARED
 from infrastructure.embedders.wordllama import DIMENSIONS, WordLlamaEmbedder
 from infrastructure.lexical.tantivy import LexicalIndex
-from infrastructure.vectors.numpy import Rows, Vectors, inner_products, top_positions
+from infrastructure.vectors.numpy import Vectors, inner_products, top_positions
 from infrastructure.vectors.sized import FAISS_FROM, VectorPile
 from services.embeddings import Embeddings
 from services.knowledge.records import ChunkRecord
-from services.knowledge.scope import Scope
+from services.knowledge.scope import SHARED_SCOPE, Scope
 from services.knowledge.search import Batch, SearchIndex
 
 VOCABULARY = 50_000
@@ -118,14 +118,15 @@ async def measure(count: int, folder: Path) -> None:
     )
     questions = texts.words.texts(QUESTIONS, 6)
     some = frozenset(document_of(row) for row in range(0, count, max(count // 20, 1)))
-    for name, scope in (("first time", Scope()), ("again", Scope()), ("20 documents", Scope(only=some))):
+    scopes = (("first time", SHARED_SCOPE), ("again", SHARED_SCOPE), ("20 documents", Scope((SHARED,), only=some)))
+    for name, scope in scopes:
         print(line(name, [await timed(index, question, scope) for question in questions]))
-    print(f"  memory {memory_mb() - before:.0f} MB")
-    vectors = np.memmap(texts.vectors, np.float32, "r").reshape(-1, DIMENSIONS)
-    nearest = index._shared.snapshot.vectors.nearest
-    print(f"  {recall(vectors, embedder.embed(questions[:100]), lambda query: nearest(query, NEAREST)[0])}")
+    print(f"  memory {memory_mb() - before:.0f} MB more than before")
     await change(index, texts, embedder, count)
     await index.aclose()
+    del index
+    vectors = np.memmap(texts.vectors, np.float32, "r").reshape(-1, DIMENSIONS)
+    alone(vectors, embedder.embed(questions[:100]))
 
 
 async def timed(index: SearchIndex, question: str, scope: Scope) -> float:
@@ -150,34 +151,37 @@ async def change(index: SearchIndex, texts: Texts, embedder: WordLlamaEmbedder, 
         print(line(name, times))
 
 
-def recall(vectors: Vectors, queries: Vectors, search: Callable[[Vectors], Rows]) -> str:
-    """How much of the exact nearest `search` finds, and how long both take."""
+def alone(vectors: Vectors, queries: Vectors) -> None:
+    """Print what the vectors' index does by itself: how much of the exact nearest it finds."""
+    pile = VectorPile(min(FAISS_FROM, len(vectors) - 1))
+    for start in range(0, len(vectors), BATCH):
+        pile.add(range(start, min(start + BATCH, len(vectors))), vectors[start : start + BATCH])
+    began = time.perf_counter()
+    index = pile.snapshot(DIMENSIONS)
+    print(f"  {len(vectors):,} vectors alone: built in {time.perf_counter() - began:.2f} s")
     shares, exact, approximate = [], [], []
     for query in queries:
         began = time.perf_counter()
         wanted = set(top_positions(inner_products(vectors, query), NEAREST).tolist())
         exact.append(time.perf_counter() - began)
         began = time.perf_counter()
-        found = search(query)
+        found, _ = index.nearest(query, NEAREST)
         approximate.append(time.perf_counter() - began)
         shares.append(len(wanted & set(found.tolist())) / len(wanted))
-    middle = f"exact {np.median(exact) * 1000:.2f} ms, here {np.median(approximate) * 1000:.2f} ms"
-    return f"recall@{NEAREST} {np.mean(shares):.4f}; the vectors alone: {middle} (p50)"
+    print(
+        line("all of them", exact),
+        line("the index", approximate),
+        f"  recall@{NEAREST} {np.mean(shares):.4f}",
+        sep="\n",
+    )
 
 
 def real(folder: Path) -> None:
-    """Print what the vectors' index alone does over real texts."""
+    """Print what the vectors' index does over real texts."""
     documents = [one["text"] for one in lines(folder / "documents.jsonl")]
     texts = list(dict.fromkeys(passage for text in documents for passage in passages(text)))
     embedder = WordLlamaEmbedder()
-    vectors = embedder.embed(texts)
-    began = time.perf_counter()
-    pile = VectorPile(min(FAISS_FROM, len(texts) - 1))
-    pile.add(range(len(texts)), vectors)
-    index = pile.snapshot(DIMENSIONS)
-    print(f"{len(texts):,} vectors of real texts: index built in {time.perf_counter() - began:.2f} s")
-    queries = embedder.embed([one["text"] for one in lines(folder / "queries.jsonl")])
-    print(f"  {recall(vectors, queries, lambda query: index.nearest(query, NEAREST)[0])}")
+    alone(embedder.embed(texts), embedder.embed([one["text"] for one in lines(folder / "queries.jsonl")]))
 
 
 def passages(text: str) -> list[str]:

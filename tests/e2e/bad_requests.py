@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from tests.e2e.route_table import AUTH, CHAT, CHATS, CONVERSATION, PASSWORD, QUESTION, filled
+from tests.e2e.route_table import AUTH, CHAT, CHATS, CONVERSATION, FILE, PASSWORD, QUESTION, filled
 
 JSON = {"Content-Type": "application/json"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -44,6 +44,8 @@ BODIES: Sequence[tuple[str, str, Mapping[str, Any], int]] = (
          "temperature": 0.5, "max_tokens": 64, "file_ids": ["f1"], "rag_mode": "auto"},
     )),
     ("PATCH", CONVERSATION, {"title": "Lending", "is_archived": False}, 200),
+    ("POST", f"{FILE}/attach", {"chat_id": "{chat_id}"}, 200),
+    ("POST", f"{FILE}/detach", {"chat_id": "{chat_id}"}, 200),
 )  # fmt: skip
 """A good request with every field for each route that takes a JSON body, and how it is answered."""
 

@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import quote
 
 from tests.e2e.bad_requests import ANSWER, JSON, MESSAGE, Bad, of_json
-from tests.e2e.route_table import AUTH, CHAT, CHATS, CONVERSATION, PASSWORD, QUESTION
+from tests.e2e.route_table import AUTH, CHAT, CHATS, CONVERSATION, FILE, FILES, PASSWORD, QUESTION
 
 LONG = 10**20
 NO_UUIDS = {
@@ -25,6 +25,8 @@ NAMED_ROUTES = (
     ("POST", f"{ANSWER}/feedback"), ("GET", f"{CHAT}/events"), ("DELETE", f"{AUTH}/api-keys/{{key_id}}"),
     ("GET", CONVERSATION), ("PATCH", CONVERSATION), ("DELETE", CONVERSATION), ("GET", f"{CONVERSATION}/messages"),
     ("GET", "/runs/{run_id}/events"), ("POST", "/runs/{run_id}/cancel"),
+    ("GET", FILE), ("DELETE", FILE), ("GET", f"{FILE}/text"), ("GET", f"{FILE}/content"),
+    ("GET", f"{FILES}/status/{{file_id}}"),
 )  # fmt: skip
 
 
@@ -61,7 +63,8 @@ def queries() -> Iterator[Bad]:
         "--1",
         "%EF%BC%91x",
     )
-    for path, names in ((CHATS, ("page", "page_size")), ("/api/v1/conversations", ("page", "per_page"))):
+    pages = ("page", "page_size")
+    for path, names in ((CHATS, pages), ("/api/v1/conversations", ("page", "per_page")), (FILES, pages)):
         for name in names:
             for value in junk:
                 yield Bad("", "GET", f"{path}?{name}={value}")

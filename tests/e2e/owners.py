@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import httpx
 
-from tests.e2e.route_table import AUTH, CHATS, PASSWORD, QUESTION, Row, filled
+from tests.e2e.route_table import AUTH, CHATS, FILES, PASSWORD, QUESTION, Row, filled
 from tests.e2e.service import ROOT, Service
 
 CANARY = "canary7f3a"  # in all that an owner has: no stranger is ever shown it
@@ -110,10 +110,34 @@ async def things_of(user: User) -> dict[str, str]:
     return ids | {"message_id": question["id"], "answer_id": answer["id"]}
 
 
+async def things_for(user: User, row: Row) -> dict[str, str]:
+    """New things of the user's that the row names, and no more than it needs."""
+    if "{file_id}" not in row.path:
+        return await things_of(user)
+    chat = (await user.client.post(CHATS, json={"title": CANARY})).json()
+    return user.ids | {"chat_id": chat["id"]} | await file_of(user)
+
+
+async def file_of(user: User) -> dict[str, str]:
+    """A new file of the user's that has been read."""
+    sent = {"file": (f"{CANARY}.txt", f"The {CANARY} of {uuid4()} is a word.".encode())}
+    brought = await user.client.post(f"{FILES}/upload", files=sent)
+    assert brought.status_code == 202, brought.text
+    file_id: str = brought.json()["file"]["file_id"]
+    async with asyncio.timeout(20):
+        while await _status(user, file_id) != "ready":  # noqa: ASYNC110  another process reads it
+            await asyncio.sleep(0.02)
+    return {"file_id": file_id}
+
+
+async def _status(user: User, file_id: str) -> str:
+    return str((await user.client.get(f"{FILES}/status/{file_id}")).json()["status"])
+
+
 async def with_things(user: User) -> User:
-    """The same user, with a chat and an API key."""
+    """The same user, with a chat, a file and an API key."""
     key = (await user.client.post(f"{AUTH}/api-keys", json={"name": f"key {CANARY}"})).json()
-    user.ids = await things_of(user) | {"key_id": key["id"], "key": key["key"]}
+    user.ids = await things_of(user) | await file_of(user) | {"key_id": key["id"], "key": key["key"]}
     return user
 
 
@@ -121,6 +145,7 @@ async def all_of(user: User) -> list[Any]:
     """Everything that the user has, to see that it stays as it is."""
     chat = f"{CHATS}/{user.ids['chat_id']}"
     paths = (f"{chat}/export?format=json", f"{chat}/messages?superseded=true", f"{CHATS}?page_size=100")
+    paths += (FILES, f"{FILES}/{user.ids['file_id']}/text", f"{FILES}/quota")
     keys = (await user.client.get(f"{AUTH}/api-keys")).json()["items"]
     return [*[(await user.client.get(path)).json() for path in paths], [(key["id"], key["name"]) for key in keys]]
 
@@ -131,7 +156,9 @@ async def call(user: User, row: Row, ids: Mapping[str, str], method: str | None 
     body: dict[str, Any] = {}
     if row.body is not None and method is None:
         fields = {name: filled(value, ids) if isinstance(value, str) else value for name, value in row.body.items()}
-        body = {"data": fields} if row.form else {"json": fields}
+        body = {"data": fields} if row.form or row.upload else {"json": fields}
+        if row.upload:
+            body["files"] = {"file": ("notes.txt", b"The same for all.")}
     return await send(user, method or row.method, row.target(ids), headers=headers, **body)
 
 
@@ -146,6 +173,6 @@ async def send(user: User, method: str, path: str, **options: Any) -> Told:
 
 def never() -> dict[str, str]:
     """Ids of things that never were."""
-    names = ("chat_id", "conversation_id", "run_id", "message_id", "answer_id", "key_id")
+    names = ("chat_id", "conversation_id", "run_id", "message_id", "answer_id", "key_id", "file_id")
     ids = {name: str(uuid4()) for name in names}
     return ids | {"conversation_id": ids["chat_id"]}

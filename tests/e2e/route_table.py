@@ -6,6 +6,8 @@ from enum import Enum
 from typing import Any
 
 CHATS, AUTH = "/api/v1/chats", "/api/v1/auth"
+FILES = "/api/v1/files"
+FILE = f"{FILES}/{{file_id}}"
 CHAT, CONVERSATION = f"{CHATS}/{{chat_id}}", "/api/v1/conversations/{conversation_id}"
 QUESTION = "What is a liquidation threshold?"
 PASSWORD = "correct horse battery staple"
@@ -18,6 +20,7 @@ class Rule(Enum):
     OPERATIONS = "as the operations pages' own rule says"
     CALLER = "whoever may come in; it shows and makes nothing but the caller's own"
     ACCOUNT = "users only"
+    ADMIN = "admins only"
     THEIRS = "whose thing it names; for others there is no such thing"
     SESSION = "as THEIRS, but an id that never was starts a session under it"
 
@@ -26,7 +29,7 @@ class Rule(Enum):
 class Row:
     """A request. What stands in braces, in the path and in the body's texts, is a thing's id: `owners.User.ids`.
 
-    `status` is what the owner is answered. `hidden`: not in /openapi.json.
+    `status` is what the owner is answered. `hidden`: not in /openapi.json. `upload`: the body is a form with a file.
     """
 
     method: str
@@ -37,6 +40,7 @@ class Row:
     query: str = ""
     form: bool = False
     hidden: bool = False
+    upload: bool = False
 
     def __str__(self) -> str:
         named = "" if self.body is None else "+" + "+".join(self.body)
@@ -92,6 +96,21 @@ _CHATS = (
     Row("POST", f"{CHAT}/messages/{{message_id}}/regenerate", Rule.THEIRS, status=201),
     Row("POST", f"{CHAT}/messages/{{answer_id}}/feedback", Rule.THEIRS, {"is_positive": True}, 201),
 )  # fmt: skip
+_FILES = (
+    Row("POST", f"{FILES}/upload", Rule.CALLER, {}, 202, upload=True),
+    Row("POST", f"{FILES}/upload", Rule.THEIRS, {"chat_id": "{chat_id}"}, 202, upload=True),
+    Row("GET", FILES, Rule.CALLER),
+    Row("GET", f"{FILES}/quota", Rule.CALLER),
+    Row("GET", f"{FILES}/failed", Rule.ADMIN),
+    Row("GET", f"{FILES}/status/{{file_id}}", Rule.THEIRS),
+    Row("GET", FILE, Rule.THEIRS),
+    Row("GET", f"{FILE}/text", Rule.THEIRS),
+    Row("GET", f"{FILE}/content", Rule.THEIRS),
+    Row("POST", f"{FILE}/attach", Rule.THEIRS, {"chat_id": "{chat_id}"}),
+    Row("POST", f"{FILE}/detach", Rule.THEIRS, {"chat_id": "{chat_id}"}),
+    Row("POST", f"{FILE}/reprocess", Rule.THEIRS, status=202),
+    Row("DELETE", FILE, Rule.THEIRS),
+)
 _ASK = tuple(
     row
     for path in ("/ask", "/v2/ask", "/ask-stream", "/v2/ask-stream")
@@ -131,6 +150,6 @@ _REST = (
     *(Row("GET", path, Rule.OPERATIONS) for path in ("/metrics", "/ws/stats", "/session/stats", "/rate-limit/status")),
     Row("GET", "/ws/schema", Rule.CALLER),
 )
-ROWS = (*_ACCOUNTS, *_CHATS, *_ASK, *_OLDER_CHAT, *_OLDER, *_RUNS, *_REST)
+ROWS = (*_ACCOUNTS, *_CHATS, *_FILES, *_ASK, *_OLDER_CHAT, *_OLDER, *_RUNS, *_REST)
 NAMING_ROWS = tuple(row for row in ROWS if row.rule in NAMING)
 """Those that name a thing of somebody's."""

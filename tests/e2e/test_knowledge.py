@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from services.knowledge.confidence import ANSWER_THRESHOLD
 from services.knowledge.extract import extract
 from tests.e2e.service import ROOT, Service, running
 
@@ -52,7 +53,7 @@ async def test_a_question_beyond_the_knowledge_is_not_answered(embedded: Service
     assert answer["processing_stage"] == "no_relevant_answer"
     assert "don't know" in answer["answer"]
     assert answer["citations"] == []
-    assert answer["confidence"] < 0.5
+    assert answer["confidence"] < ANSWER_THRESHOLD
     assert not answer["grounded"]
 
 

@@ -17,15 +17,15 @@ import pytest_asyncio
 
 from tests.e2e.chat_sse import ChatEvents
 from tests.e2e.conftest import scripted_model
-from tests.e2e.owners import CANARY, People, Told, User, all_of, call, never, send, things_of, with_things
+from tests.e2e.owners import CANARY, People, Told, User, all_of, call, never, send, things_for, things_of, with_things
 from tests.e2e.raw import exchange, head
-from tests.e2e.route_table import AUTH, CHAT, CHATS, NAMING_ROWS, QUESTION, ROWS, Row, Rule
+from tests.e2e.route_table import AUTH, CHAT, CHATS, FILES, NAMING_ROWS, QUESTION, ROWS, Row, Rule
 from tests.e2e.service import Service, Socket, running
 from tests.model_server import Gate, ModelServer
 from tests.model_wire import STREAM_HEAD, Exchange
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-NO_CHAT, NO_MESSAGE, NO_RUN = "No such chat.", "No such message.", "No such run."
+NO_CHAT, NO_MESSAGE, NO_RUN, NO_FILE = "No such chat.", "No such message.", "No such run.", "No such file."
 ODD_METHODS = ("OPTIONS", "HEAD", "TRACE", "PUT", "PATCH", "POST", "DELETE", "PROPFIND")
 FOR_ALL = (Rule.OPEN, Rule.OPERATIONS)
 CHAT_ROW = Row("GET", CHAT, Rule.THEIRS)
@@ -97,7 +97,7 @@ async def test_the_table_has_every_route(world: World) -> None:
 
 @pytest.mark.parametrize("row", NAMING_ROWS, ids=str)
 async def test_whose_it_is_is_served(row: Row, world: World) -> None:
-    ids = (await with_things(world.busy)).ids if "{key_id}" in row.path else await things_of(world.busy)
+    ids = (await with_things(world.busy)).ids if "{key_id}" in row.path else await things_for(world.busy, row)
     told = await call(world.busy, row, ids)
     assert told.status == row.status, told.body
 
@@ -108,7 +108,7 @@ async def test_another_users_thing_is_as_one_that_never_was(row: Row, world: Wor
     for stranger in world.who_may_come_in:
         if stranger.headers or not row.path.startswith(AUTH):  # who has no account has no keys to ask for
             theirs = await call(stranger, row, world.owner.ids)
-            not_found(theirs, NO_CHAT, NO_RUN, "No such API key.")
+            not_found(theirs, NO_CHAT, NO_RUN, NO_FILE, "No such API key.")
             assert theirs == await call(stranger, unknown, never())
 
 
@@ -157,6 +157,13 @@ async def test_what_is_open_is_open_to_everybody(row: Row, world: World) -> None
     assert CANARY not in told.body.decode()
 
 
+@pytest.mark.parametrize("row", [row for row in ROWS if row.rule is Rule.ADMIN], ids=str)
+async def test_what_is_for_admins_is_for_nobody_else(row: Row, world: World) -> None:
+    for name, stranger in world.strangers.items():
+        told = await call(stranger, row, never())
+        assert told.status == {"admin": row.status, "nobody": 401}.get(name, 403), told.body
+
+
 @pytest.mark.parametrize("path", NOWHERE)
 async def test_where_sign_in_is_required_what_is_nowhere_is_not_even_missing(path: str, world: World) -> None:
     for method in ("GET", "POST", "OPTIONS"):
@@ -186,6 +193,7 @@ async def test_a_list_has_the_callers_own_alone(world: World) -> None:
     lists = {
         CHATS: "items", f"{CHATS}?q={CANARY}&page_size=100": "items", f"{CHATS}?q={QUESTION[:20]}": "items",
         "/api/v1/conversations": "conversations", "/api/v1/sessions/": None, f"{AUTH}/api-keys": "items",
+        FILES: "items",
     }  # fmt: skip
     theirs = {value for name, value in world.owner.ids.items() if name.endswith("_id")}
     for stranger in world.who_may_come_in:
@@ -222,7 +230,7 @@ async def test_what_is_nobodys_is_reached_by_its_id(world: World) -> None:
         if row.path.startswith(AUTH) or world.closed:
             continue
         for caller in (stranger, nobody):
-            ids = await things_of(nobody)
+            ids = await things_for(nobody, row)
             told = await call(caller, row, ids)
             assert told.status == row.status, (row, told.body)
     listed = (await send(stranger, "GET", f"{CHATS}?page_size=100")).json["items"]

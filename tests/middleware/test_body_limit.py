@@ -99,6 +99,53 @@ async def test_it_is_a_413_behind_fastapi_and_the_last_edge_too(path: str) -> No
     assert errors == ["payload_too_large"]
 
 
+async def answers_at_once(scope: Scope, receive: Receive, send: Send) -> None:
+    """Reads one piece of the body, if there is any to be had, and no more."""
+    if Request(scope).headers.get("x-read"):
+        await receive()
+    await PlainTextResponse("no")(scope, receive, send)
+
+
+async def post_larger(path: str, chunks: list[bytes], app: Any = reads_all, **headers: str) -> Answer:
+    limited = BodyLimit(app, LIMIT, [].append, {"/large": 3 * LIMIT})
+    named = [(name.replace("_", "-"), value) for name, value in headers.items()]
+    return await ask(limited, scope_of(path, method="POST", headers=named), chunks)
+
+
+@pytest.mark.parametrize(
+    ("path", "size", "status"),
+    [("/large", 300, 200), ("/large", 301, 413), ("/large/", 101, 413), ("/LARGE", 101, 413), ("/other", 101, 413)],
+)
+async def test_a_path_may_have_a_limit_of_its_own(path: str, size: int, status: int) -> None:
+    for headers in ({}, {"content_length": str(size)}):
+        answer = await post_larger(path, [b"x" * 100, b"x" * (size - 100)], **headers)
+        assert answer.status == status
+        assert ("300" if path == "/large" else "100") in answer.body.decode()
+
+
+@pytest.mark.parametrize(
+    ("headers", "closes"),
+    [
+        ({"content_length": "200"}, True),
+        ({"transfer_encoding": "chunked"}, True),
+        ({"content_length": "200", "x_read": "1"}, True),
+        ({"content_length": "0"}, False),
+        ({}, False),
+    ],
+)
+async def test_who_answers_there_in_mid_body_ends_the_connection(headers: dict[str, str], closes: bool) -> None:
+    answer = await post_larger("/large", [b"x" * 100, b"x" * 100], answers_at_once, **headers)
+    assert (answer.status, answer.body) == (200, b"no")
+    assert (answer.headers.get("connection") == "close") is closes
+    elsewhere = await post_larger("/", [b"x" * 10, b"x"], answers_at_once, **headers | {"content_length": "11"})
+    assert "connection" not in elsewhere.headers
+
+
+async def test_who_reads_the_whole_body_there_keeps_the_connection() -> None:
+    answer = await post_larger("/large", [b"x" * 100, b"x" * 100], content_length="200")
+    assert (answer.status, "connection" in answer.headers) == (200, False)
+
+
 async def test_websockets_have_their_own_limit() -> None:
     app = Seen()
     await ask(BodyLimit(app, LIMIT, [].append), scope_of(kind="websocket", headers=[("content-length", "999")]))

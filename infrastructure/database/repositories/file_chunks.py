@@ -36,7 +36,8 @@ _ADD_EMBEDDINGS = inserting(_embedding, "chunk_row", "model", "embedding")
 class ChunkBatch:
     """Chunks `first` and on of the document of a file (the two have one id), with what `model` makes of each.
 
-    `last_row` is the row of the document's last chunk so far, 0 when there is none. `until`: the lease's new end.
+    `last_row` is the row of the document's last chunk so far, 0 when there is none. `embeddings` is empty where there
+    is no model to make any for now. `until`: the lease's new end.
     """
 
     file_id: str
@@ -66,8 +67,8 @@ async def add_chunk_batch(rows: Rows, batch: ChunkBatch) -> list[int] | None:
     await rows.change(_ADD_CHUNKS, values)
     found = await rows.find(_ADDED, [{"document_id": batch.file_id, "last": batch.last_row}])
     added = [row[0] for row in found]
-    embeddings = zip(added, batch.embeddings, strict=True)
-    await rows.change(
-        _ADD_EMBEDDINGS, [{"chunk_row": row, "model": batch.model, "embedding": data} for row, data in embeddings]
-    )
+    if batch.embeddings:
+        pairs = zip(added, batch.embeddings, strict=True)
+        values = [{"chunk_row": row, "model": batch.model, "embedding": data} for row, data in pairs]
+        await rows.change(_ADD_EMBEDDINGS, values)
     return added

@@ -40,10 +40,16 @@ _COUNT_CHUNKS = """
         measured = measured + :chunks, body = body + :body, title = title + :title, section = section + :section
     WHERE partition = :partition
 """
-_EXISTING = "SELECT chunk_row FROM search_chunk_$ WHERE chunk_row = ANY(CAST(:rows AS bigint[]))"
+_EXISTING = "SELECT chunk_row, embedded FROM search_chunk_$ WHERE chunk_row = ANY(CAST(:rows AS bigint[]))"
+_LACKING = "SELECT EXISTS (SELECT FROM search_chunk_$ WHERE partition = :partition AND NOT embedded)"
+_DOUBT_LACKING = """
+    UPDATE search_partition_$ SET generation = NULL WHERE partition <> ''
+    AND partition IN (SELECT partition FROM search_chunk_$ WHERE NOT embedded)
+"""
 _ROWS_OF = "SELECT chunk_row FROM search_chunk_$ WHERE partition = :partition"
+_GENERATION = "SELECT generation FROM search_partition_$ WHERE partition = :partition"
 _SET_GENERATION = "UPDATE search_partition_$ SET generation = :generation WHERE partition = :partition"
-_CHUNK = ("chunk_row", "partition", "document_id", "lexemes", "terms", "embedding")
+_CHUNK = ("chunk_row", "partition", "document_id", "lexemes", "terms", "embedding", "embedded")
 _QUESTION = ("chunk_row", "partition", "document_id", "plain", "embedding")
 
 
@@ -57,7 +63,8 @@ class Lengths(NamedTuple):
 
 
 class ChunkEntry(NamedTuple):
-    """A chunk as it is searched: the last three in the server's binary form."""
+    """A chunk as it is searched, with words and vectors in the server's binary form. It is not `embedded` where zeros
+    stand for its vector, or for that of its question."""
 
     row: int
     partition: str
@@ -65,6 +72,7 @@ class ChunkEntry(NamedTuple):
     lexemes: bytes
     terms: bytes
     embedding: bytes
+    embedded: bool
 
 
 class QuestionEntry(NamedTuple):
@@ -91,15 +99,31 @@ class SearchChanges:
         generation: int | None = found.scalar_one()
         return generation
 
+    async def generation(self, partition: str) -> int | None:
+        """The partition's generation; None when not all of it is there."""
+        found = await self._session.execute(self._tables.statement(_GENERATION), {"partition": partition})
+        generation: int | None = found.scalar_one_or_none()
+        return generation
+
     async def lengths(self, partition: str) -> Lengths:
         """How long the chunks are that were ever added to a partition."""
         found = await self._session.execute(self._tables.statement(_TOTALS), {"partition": partition})
         row = found.one_or_none()
         return Lengths(*row) if row else Lengths()
 
-    async def existing(self, rows: Sequence[int]) -> set[int]:
-        """Those of `rows` that are there."""
-        return set((await self._session.execute(self._tables.statement(_EXISTING), {"rows": rows})).scalars())
+    async def existing(self, rows: Sequence[int]) -> dict[int, bool]:
+        """Those of `rows` that are there, and whether each is embedded."""
+        found = await self._session.execute(self._tables.statement(_EXISTING), {"rows": rows})
+        return {row: embedded for row, embedded in found}
+
+    async def lacks_vectors(self, partition: str) -> bool:
+        """Whether a chunk of the partition is not embedded."""
+        found = await self._session.execute(self._tables.statement(_LACKING), {"partition": partition})
+        return bool(found.scalar_one())
+
+    async def doubt_lacking(self) -> None:
+        """Have the owners' partitions looked at again in which a chunk is not embedded."""
+        await self._session.execute(self._tables.statement(_DOUBT_LACKING))
 
     async def rows_of(self, partition: str) -> set[int]:
         """The rows of all chunks of a partition."""

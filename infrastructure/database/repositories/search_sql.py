@@ -23,7 +23,7 @@ LOOK = """
 """.replace("%EF%", str(EF_SEARCH))
 COUNT = """
     SELECT count(*) FROM (SELECT 1 FROM search_chunk_$ WHERE document_id = ANY(CAST(:only AS text[]))
-    AND partition = ANY(CAST(:partitions AS text[])) LIMIT :most) AS some
+    AND partition = ANY(CAST(:partitions AS text[])) LIMIT :most) AS few
 """
 TERMS = """
     SELECT term, CAST(sum(held) AS bigint) FROM search_term_$
@@ -50,7 +50,7 @@ _MATCHED = """matched_{name} AS MATERIALIZED (
     SELECT chunk_row, terms <#> CAST(:words AS sparsevec) AS distance FROM search_chunk_$
     WHERE lexemes @@ CAST(:holding AS tsquery) AND {where}
 ), worded_{name} AS MATERIALIZED (
-    SELECT chunk_row FROM (SELECT * FROM matched_{name} LIMIT :matched) AS some ORDER BY distance LIMIT :nearest
+    SELECT chunk_row FROM (SELECT * FROM matched_{name} LIMIT :matched) AS few ORDER BY distance LIMIT :nearest
 )"""
 _SHARED = "partition = ''"
 _OWNED = "partition = ANY(CAST(:owned AS text[])) AND partition <> ''"
@@ -77,10 +77,7 @@ _BEST = """
 def best_statement(exact: bool, shared: bool, owned: bool, chosen: bool, by_vector: bool, by_words: bool) -> str:
     """The statement that finds the best chunks: one part for each way that some partitions are looked into."""
     only = f" AND {ONLY}" if chosen else ""
-    parts = [
-        "asked AS (SELECT * FROM unnest(CAST(:rows AS bigint[]), CAST(:nearness AS float8[])) AS q (chunk_row, nearness))"
-    ]
-    found = ["SELECT chunk_row FROM asked"]
+    parts, found = [_ASKED], [_ROW_OF + "asked"]
     for name, where in (("shared", _SHARED), ("owned", _OWNED)):
         if (shared, owned)[name == "owned"]:
             if by_vector:

@@ -30,6 +30,11 @@ def telling_damage() -> Iterator[None]:
     try:
         yield
     except _OF_DAMAGE as error:
-        if getattr(error, "code", None) == _NO_MEMORY and isinstance(error, SyntaxError):
+        if is_want_of_memory(error):
             raise MemoryError from error
         raise KnowledgeError(DAMAGED) from error
+
+
+def is_want_of_memory(error: Exception) -> bool:
+    """Whether what lxml calls a fault in the XML is none."""
+    return isinstance(error, SyntaxError) and getattr(error, "code", None) == _NO_MEMORY

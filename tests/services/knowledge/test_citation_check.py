@@ -19,10 +19,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def citation(quote: str = QUOTE, start: int = TEXT.index(QUOTE), document_id: str = "d") -> Citation:
-    return Citation(
-        id=1, document="a.md", document_id=document_id, chunk_id="c", page=None, section=None, start=start, end=start + len(quote), quote=quote,
-        score=0.9,
-    )  # fmt: skip
+    return Citation(1, "a.md", document_id, "c", None, None, start, start + len(quote), quote, 0.9)
 
 
 def test_a_quote_at_its_place_holds() -> None:

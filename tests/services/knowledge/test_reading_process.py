@@ -341,7 +341,9 @@ async def test_the_loop_is_free_while_a_large_file_is_read(write: Write) -> None
 
     async with reading() as process:
         heart = asyncio.create_task(beat())
+        began = asyncio.get_running_loop().time()
         text = await read(process, path)
+        took = asyncio.get_running_loop().time() - began
         heart.cancel()
     assert len(text) == 26 * 160_000
-    assert longest < 0.25
+    assert longest < took / 2  # one step that reads or decodes it would be nearly all of it
