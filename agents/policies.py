@@ -63,7 +63,8 @@ def trim_history(turns: Iterable[Turn], max_tokens: int) -> tuple[Message, ...]:
 def standalone_question(question: str, turns: Sequence[Turn]) -> str | None:
     """A follow-up together with the question that it follows, to be searched by; None for one that stands by itself.
 
-    A follow-up speaks of something by a pronoun, begins as one goes on talking, or is too short to say what it is about.
+    A follow-up speaks of something by a pronoun, begins as one goes on talking, or is too short to say what it is
+    about.
     """
     if not turns or not _is_follow_up(question):
         return None

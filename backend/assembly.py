@@ -23,6 +23,7 @@ from services.embedding_choice import open_serving, settle_default
 from services.embedding_models import EmbeddingModels
 from services.knowledge.index import Indexer
 from services.knowledge.library import Library
+from services.knowledge.reading_process import ReadingLimits, ReadingProcess
 from services.knowledge.scopes import Scopes
 from services.knowledge.search import SearchIndex
 from services.knowledge.sentences import SentenceSelector
@@ -90,6 +91,9 @@ async def open_knowledge(settings: Settings, metrics: Metrics, stack: AsyncExitS
         stack.push_async_callback(reranking.aclose)
     stack.push_async_callback(search.aclose)
     library = Library(database)
+    # One of its own: the folder's files do not wait behind uploads. Nothing starts before there is something to read.
+    reading = ReadingProcess(ReadingLimits(), chunk_size=settings.chunk_size, chunk_overlap=settings.chunk_overlap)
+    stack.push_async_callback(reading.aclose)
     indexer = Indexer(
         settings.knowledge_dir,
         database,
@@ -97,6 +101,8 @@ async def open_knowledge(settings: Settings, metrics: Metrics, stack: AsyncExitS
         search,
         chunk_size=settings.chunk_size,
         chunk_overlap=settings.chunk_overlap,
+        max_bytes=settings.max_filesize_mb * 1024 * 1024,
+        process=reading,
         on_change=library.forget,
     )
     models = EmbeddingModels(database, reembedding, opener, clock=_now)

@@ -27,6 +27,7 @@ def background_work(container: "Container") -> tuple[Coroutine[Any, Any, None], 
     return (
         follow_folder(container.indexer),
         container.indexer.reindex_when_asked(),
+        container.indexing.run(),
         container.reembedding.run(),
         *(() if container.database.is_sqlite else (container.embedding_models.follow(),)),
         sweep(container),

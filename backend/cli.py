@@ -59,8 +59,10 @@ def index(
 ) -> None:
     """Take in knowledge now, and see how far it is: shared, or a user's own files."""
     from backend.index_command import index
+    from infrastructure.logging import configure_logging
 
     settings = _settings()
+    configure_logging("ERROR", "console")
     _look_before(settings)
     raise typer.Exit(asyncio.run(index(settings, path, owner)))
 

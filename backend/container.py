@@ -29,6 +29,7 @@ from agents.tools.search_knowledge_base import search_knowledge_base
 from backend.assembly import Knowledge, Models, open_knowledge, open_models
 from backend.background import background_work, end_what_was_left
 from backend.filing import open_files, open_storage, open_uploads
+from backend.indexing import open_indexing
 from backend.secret_key import load_secret_key
 from backend.settings import Settings
 from backend.uploads import UploadReader
@@ -44,6 +45,7 @@ from services.cache import CacheManager
 from services.chats import Chats
 from services.conversations import Conversations
 from services.embedding_models import EmbeddingModels
+from services.file_indexing import FileIndexing
 from services.file_storage import FileStorage
 from services.files import Files
 from services.knowledge.citation_check import CitationCheck
@@ -87,6 +89,7 @@ class Container:
     chats: Chats
     storage: FileStorage
     files: Files
+    indexing: FileIndexing
     uploads: UploadReader
     sessions: SessionManager
     runner: Runner
@@ -139,7 +142,8 @@ async def open_container(
     async with AsyncExitStack() as stack:
         knowledge = await open_knowledge(settings, metrics, stack)
         storage = await open_storage(settings, stack)
-        container = assemble(settings, metrics, limit, knowledge, storage, stack)
+        indexing = open_indexing(settings, knowledge, storage, stack)
+        container = assemble(settings, metrics, limit, knowledge, storage, indexing, stack)
         if watching:
             await end_what_was_left(container)
             container.accounts.listen(container.websockets.revoke)
@@ -153,7 +157,7 @@ async def open_container(
 
 def assemble(
     settings: Settings, metrics: Metrics, limit: CallerLimit, knowledge: Knowledge, storage: FileStorage,
-    stack: AsyncExitStack,
+    indexing: FileIndexing, stack: AsyncExitStack,
 ) -> Container:  # fmt: skip
     """Everything above the knowledge."""
     models = open_models(settings, knowledge.search, stack)
@@ -216,7 +220,8 @@ def assemble(
         feed=feed,
         chats=Chats(knowledge.database, clock=utc_now, publish=feed.publish),
         storage=storage,
-        files=open_files(settings, knowledge, storage, on_uploaded=lambda: None),
+        files=open_files(settings, knowledge, storage, on_uploaded=indexing.wake),
+        indexing=indexing,
         uploads=open_uploads(settings),
         sessions=sessions,
         runner=runner,

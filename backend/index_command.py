@@ -21,7 +21,6 @@ from infrastructure.database.repositories.files import FileRepository, FileState
 from infrastructure.database.repositories.knowledge import KnowledgeRepository
 from infrastructure.errors import AskGraphError
 from infrastructure.lexical.lock import FolderLock
-from infrastructure.logging import configure_logging
 from infrastructure.monitoring import Metrics
 from services.files import Files, NewFile
 from services.knowledge.folder import FoundFile, scan
@@ -39,9 +38,6 @@ async def index(settings: Settings, path: Path | None, owner: str | None) -> int
 
     The exit status is 0, or 1 when something could not be taken in, which is said on stderr.
     """
-    from backend.container import service_version
-
-    configure_logging("ERROR", "console")
     within = None if path is None else _name_within(path, settings.knowledge_dir)
     if problem := _problem(settings, path, owner, within):
         typer.echo(f"askgraph: {problem}", err=True)
@@ -52,7 +48,7 @@ async def index(settings: Settings, path: Path | None, owner: str | None) -> int
         return 0
     try:
         async with AsyncExitStack() as stack:
-            knowledge = await open_knowledge(settings, Metrics(service_version()), stack)
+            knowledge = await open_knowledge(settings, Metrics(""), stack)
             if owner is not None and path is not None:
                 return await _index_uploads(settings, knowledge, stack, path, owner, served)
             return await _index_folder(knowledge, within or "")

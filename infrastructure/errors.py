@@ -100,6 +100,7 @@ class ReadingInterrupted(AskGraphError):
 
 class ProviderError(AskGraphError):
     kind = "provider_unavailable"
+    said = False  # whether a part of the answer had been given out before
 
 
 class ProviderUnavailable(ProviderError):

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -176,7 +176,9 @@ class EmbeddingModels:
         return self._view(row)
 
     def _view(self, row: EmbeddingModelRow) -> EmbeddingModelView:
-        return EmbeddingModelView(row, self._reembedding.standing(_spec(row).kept))
+        kept = _spec(row).kept
+        row = replace(row, dimensions=row.dimensions or self._reembedding.dimensions(kept))
+        return EmbeddingModelView(row, self._reembedding.standing(kept))
 
 
 def _spec(row: EmbeddingModelRow) -> ModelSpec:

@@ -35,7 +35,7 @@ class FileSweep:
         count = 0
         while ids := await self._loose(before):
             if not (removed := await self._removal.remove(ids, None)):
-                break  # another process is at it
+                break  # another has been quicker
             count += removed
         return count
 

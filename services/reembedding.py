@@ -9,10 +9,10 @@ document gets its vectors that came while its model was away.
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -21,7 +21,7 @@ from infrastructure.database.engine import Database
 from infrastructure.database.repositories.embedding_models import EmbeddingModelRepository, EmbeddingRepository
 from infrastructure.database.repositories.knowledge import KnowledgeRepository
 from infrastructure.errors import AskGraphError, ProviderError, ProviderUnavailable
-from services.embedding_specs import spec_of_kept
+from services.embedding_specs import ModelSpec, spec_of_kept
 from services.embeddings import Embeddings
 from services.knowledge.rows import embedding_bytes
 from services.knowledge.served import ChunkSource
@@ -30,6 +30,7 @@ from services.serving_model import ServingModel
 
 _logger: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
+T = TypeVar("T")
 State = Literal["serving", "preparing", "failed", "known"]
 BATCH = 256  # chunks of one transaction: some 5 ms of SQLite's one writer
 _DOCUMENTS = 50  # looked for at once
@@ -113,6 +114,11 @@ class Reembedding:
         if not wanted:
             return Standing("known")
         return Standing("failed" if self._failed else "preparing", self._progress, self._error)
+
+    def dimensions(self, kept: str) -> int | None:
+        """Those of the model that serves, if it is that one; they are written down a little later."""
+        serving = self._index.serving.embeddings
+        return serving.dimensions if kept == serving.model else None
 
     async def run(self) -> None:
         """Work for ever, until cancelled."""
@@ -220,12 +226,15 @@ class Reembedding:
             some = records[at : at + self._batch]
             vectors = await wanted.embed([record.index_text() for record in some])
             data = [(record.row, embedding_bytes(vector)) for record, vector in zip(some, vectors, strict=True)]
-            async with self._database.write() as session:
-                embedded += await EmbeddingRepository(session).add(wanted.model, data)
+            embedded += await _to_its_end(self._add(wanted.model, data))
             if self._progress is not None:
                 done = self._progress.done + len(some)
                 self._progress = Progress(done, max(done, self._progress.total))
         return embedded
+
+    async def _add(self, model: str, data: list[tuple[int, bytes]]) -> int:
+        async with self._database.write() as session:
+            return await EmbeddingRepository(session).add(model, data)
 
     async def _count(self, model: str) -> None:
         async with self._database.read() as session:
@@ -235,19 +244,24 @@ class Reembedding:
 
     async def _note_dimensions(self, wanted: Embeddings) -> None:
         if spec := spec_of_kept(wanted.model):
-            async with self._database.write() as session:
-                repository = EmbeddingModelRepository(session)
-                await repository.note_dimensions(spec.provider, spec.name, wanted.dimensions)
+            await _to_its_end(self._note(spec, wanted.dimensions))
+
+    async def _note(self, spec: ModelSpec, dimensions: int) -> None:
+        async with self._database.write() as session:
+            await EmbeddingModelRepository(session).note_dimensions(spec.provider, spec.name, dimensions)
 
     async def _clean_up(self, model: str) -> None:
         """Remove what other models made, a little at a time."""
         removed, some = 0, _REMOVED_AT_ONCE
         while some == _REMOVED_AT_ONCE:
-            async with self._database.write() as session:
-                some = await EmbeddingRepository(session).remove_some_but(model, _REMOVED_AT_ONCE)
+            some = await _to_its_end(self._remove_some(model))
             removed += some
         if removed:
             _logger.info("embeddings_removed", embeddings=removed)
+
+    async def _remove_some(self, model: str) -> int:
+        async with self._database.write() as session:
+            return await EmbeddingRepository(session).remove_some_but(model, _REMOVED_AT_ONCE)
 
     def _retire(self, embeddings: Embeddings) -> None:
         """Let go of a model once nobody uses it any more."""
@@ -263,6 +277,17 @@ class Reembedding:
 
     def _forget_retired(self, task: asyncio.Task[None]) -> None:
         self._retired.pop(task, None)
+
+
+async def _to_its_end(writing: Coroutine[Any, Any, T]) -> T:
+    """Let a short transaction end although this is cancelled: one that is cut off keeps the lock of SQLite's one writer
+    until its connection is gone."""
+    task = asyncio.ensure_future(writing)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 def _reason(error: ProviderError | SQLAlchemyError) -> str:

@@ -82,7 +82,7 @@ def test_the_diagram_has_the_tables_and_columns_of_the_models() -> None:
     for table, lines in TABLE.findall(diagram):
         columns = [line.split() for line in lines.splitlines()]
         drawn[table] = {
-            name: ("PK" in " ".join(rest).split('"')[0], "FK" in " ".join(rest).split('"')[0], '"null' in " ".join(rest))
+            name: ("PK" in _keys(rest), "FK" in _keys(rest), '"null' in " ".join(rest))
             for _, name, *rest in columns
         }
     assert drawn == {
@@ -92,6 +92,10 @@ def test_the_diagram_has_the_tables_and_columns_of_the_models() -> None:
         }
         for table in Base.metadata.tables.values()
     }
+
+
+def _keys(rest: list[str]) -> str:
+    return " ".join(rest).split('"')[0]
 
 
 def test_the_diagram_has_the_references_of_the_models() -> None:

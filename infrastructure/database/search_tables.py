@@ -48,9 +48,9 @@ _TABLES = (
 _INDEXES = (
     "CREATE INDEX search_chunk_lexemes_$ ON search_chunk_$ USING gin (lexemes) WITH (fastupdate = off)",
     """CREATE INDEX search_chunk_shared_$ ON search_chunk_$ USING hnsw (embedding halfvec_ip_ops)
-        WITH (m = 16, ef_construction = 64) WHERE partition = ''""",
+        WITH (m = 16, ef_construction = 128) WHERE partition = ''""",
     """CREATE INDEX search_chunk_owned_$ ON search_chunk_$ USING hnsw (embedding halfvec_ip_ops)
-        WITH (m = 16, ef_construction = 64) WHERE partition <> ''""",
+        WITH (m = 16, ef_construction = 128) WHERE partition <> ''""",
     "CREATE INDEX search_question_near_$ ON search_question_$ USING hnsw (embedding halfvec_ip_ops)",
 )
 

@@ -12,6 +12,8 @@ from contextvars import copy_context
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
+from infrastructure.errors import ProviderProtocolError
+
 Take = Callable[[bytes], bool]
 """Takes what one read brought; True: it needs no more."""
 
@@ -19,8 +21,8 @@ Take = Callable[[bytes], bool]
 class TellingConnector(aiohttp.TCPConnector):
     """A connector whose connections tell `read_body` of each read."""
 
-    def __init__(self) -> None:
-        super().__init__(limit=0)
+    def __init__(self, *, verify_ssl: bool = True) -> None:
+        super().__init__(limit=0, ssl=verify_ssl)
         self._factory = functools.partial(_handler, self._loop)
 
 
@@ -76,6 +78,28 @@ async def read_body(response: aiohttp.ClientResponse, take: Take) -> None:
     finally:
         if handler.tell is tell:  # by now it may be reading for someone else
             handler.tell = None
+
+
+async def read_limited(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """All of the body.
+
+    Raises:
+        ProviderProtocolError: it has more than `limit` bytes.
+        aiohttp.ClientError: the connection broke.
+    """
+    pieces: list[bytes] = []
+    size = 0
+
+    def take(data: bytes) -> bool:
+        nonlocal size
+        size += len(data)
+        if size > limit:
+            raise ProviderProtocolError("The model sent too much.")
+        pieces.append(data)
+        return False
+
+    await read_body(response, take)
+    return b"".join(pieces)
 
 
 class _Reading:

@@ -24,7 +24,7 @@ class ChatBody:
             InvalidInput: a tool's schema cannot be written as JSON.
         """
         body: dict[str, Any] = {
-            "model": self._model,
+            "model": request.model or self._model,
             "messages": [as_openai_message(message) for message in request.messages],
             "stream": True,
             "stream_options": {"include_usage": True},
@@ -33,6 +33,8 @@ class ChatBody:
             body["max_tokens"] = request.max_tokens
         if request.temperature is not None:
             body["temperature"] = request.temperature
+        if request.stop:
+            body["stop"] = list(request.stop)
         if request.tools:
             body["tools"] = self._encoded_tools(request.tools)
         try:

@@ -29,6 +29,11 @@ class ReplyPieces:
         self.done = False  # whether [DONE] has come
         self.finish_reason: str | None = None
 
+    @property
+    def said(self) -> bool:
+        """Whether any text has been given out."""
+        return bool(self._texts)
+
     def read(self, payloads: Iterable[bytes], emit: Emit) -> None:
         """Take what one read brought. All its text goes out in one call, also when something after it is broken.
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
-from infrastructure.errors import ProviderError
+from infrastructure.errors import ProviderError, ProviderUnavailable
 
 T = TypeVar("T")
 Sleep = Callable[[float], Awaitable[None]]
@@ -18,13 +18,22 @@ _SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?")
 _ABSURD = 86_400.0  # nobody means a day's wait; such a header is noise
 
 
-class TryAgain(Exception):
-    """This try failed in a way that another may not. `error` is what it comes to when there is no other."""
+class TryAgain(ProviderUnavailable):
+    """This try failed in a way that another may not, and nothing of an answer has come. `error` is what it comes to
+    when there is no other.
+    """
 
     def __init__(self, error: ProviderError, reason: str) -> None:
-        super().__init__(reason)
+        super().__init__(error.message, retry_after=error.retry_after)
         self.error = error
         self.reason = reason
+
+
+@dataclass(slots=True)
+class Retries:
+    """How many more tries a call may have, over all the models that it comes to ask."""
+
+    left: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,24 +72,29 @@ def _until(date: str, now: datetime) -> float:
 async def retrying(
     attempt: Callable[[], Awaitable[T]],
     *,
-    max_retries: int,
+    max_retries: int | Retries,
     backoff: Backoff,
     sleep: Sleep,
     on_retry: Callable[[int, float, str], None],
+    seconds_left: Callable[[], float] = lambda: math.inf,
 ) -> T:
     """The result of the first try that gives one; at most `max_retries` tries follow the first.
+
+    A pause that the seconds left do not cover is not begun.
 
     Raises:
         ProviderError: the last `TryAgain`'s, and at once whatever else a try raises.
     """
+    retries = Retries(max_retries) if isinstance(max_retries, int) else max_retries
     failed = 0
     while True:
         try:
             return await attempt()
         except TryAgain as fault:
             failed += 1
-            if failed > max_retries:
-                raise fault.error from fault.__cause__
             pause = backoff.delay(failed, fault.error.retry_after)
+            if retries.left < 1 or pause >= seconds_left():
+                raise fault.error from fault.__cause__
+            retries.left -= 1
             on_retry(failed, pause, fault.reason)
         await sleep(pause)

@@ -16,7 +16,7 @@ class Timeouts:
     connect: float = 5.0  # name look-up, TCP and TLS, for each try
     first_event: float = 30.0  # from the start of a try to its first event
     between_events: float = 30.0
-    total: float = 120.0  # the whole call, with all its tries and pauses
+    total: float = 120.0  # the whole call, with all its tries and pauses, without its place in line
     tail: float = 2.0  # for usage and [DONE], once the answer itself is complete
 
 
@@ -29,11 +29,12 @@ class Watch:
 
     __slots__ = ("_between", "_end", "_limit", "_loop", "_scope", "_timer", "_verdict")
 
-    def __init__(self, scope: asyncio.Timeout, timeouts: Timeouts) -> None:
+    def __init__(self, scope: asyncio.Timeout, timeouts: Timeouts, deadline: float | None = None) -> None:
         self._scope = scope
         self._loop = asyncio.get_running_loop()
         self._between = timeouts.between_events
-        self._end = self._loop.time() + timeouts.total
+        end = self._loop.time() + timeouts.total
+        self._end = end if deadline is None else min(end, deadline)
         self._limit = self._end
         self._verdict = TOO_LONG
         self._timer = self._loop.call_at(self._end, self._ring)
@@ -60,10 +61,6 @@ class Watch:
             self._limit = limit
         else:
             self._limit = self._end
-
-    def rest(self) -> None:
-        """Nothing is waited for but the end of the whole: a pause between tries."""
-        self._limit = self._end
 
     def close(self) -> None:
         self._timer.cancel()

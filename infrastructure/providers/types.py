@@ -43,7 +43,7 @@ class ToolSpec:
 class ModelRequest:
     """One call of a model.
 
-    `messages` is all that a chat model needs. `question` and `passages` say the same in pieces, for a provider that
+    `messages` is all that a chat model needs. What a provider does not know of the rest, it leaves out. `question` and `passages` say the same in pieces, for a provider that
     answers without a model; `passages[n - 1]` is source number n.
     """
 
@@ -53,6 +53,16 @@ class ModelRequest:
     tools: tuple[ToolSpec, ...] = ()
     max_tokens: int | None = None
     temperature: float | None = None
+    stop: tuple[str, ...] = ()  # the answer ends before any of these
+    model: str | None = None  # another model of the same provider
+    caller: str = ""  # whose question it is: callers wait in turn for a provider that is busy
+    deadline: float | None = None  # in the event loop's time: a try ends with it
+    may_fall_back: bool = True  # False: text of this answer has been said, and no other model may go on with it
+    taken_over: "TakenOver | None" = None
+
+
+TakenOver = Callable[[str, str], None]
+"""Told the provider and the model that answer instead, before their first piece of text."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """Reading a file: its bytes become a text with structure, or a `KnowledgeError` that says why not."""
 
-import codecs
 import importlib
 import re
 from pathlib import Path, PurePosixPath
@@ -9,6 +8,7 @@ from typing import Literal, NamedTuple, cast
 from infrastructure.errors import KnowledgeError
 from services.knowledge.extracted import ExtractedDocument, Reading, normalise_newlines, storable
 from services.knowledge.readers.limits import NO_TEXT, TOO_LONG, ReadingLimits
+from services.text_encoding import decode_text
 
 DEFAULT_MAX_BYTES = 10 * 1024 * 1024
 _OFFICE = "application/vnd.openxmlformats-officedocument."
@@ -154,15 +154,11 @@ def _reader(kind: str) -> _Reader | None:
 
 
 def _decode(data: bytes) -> str:
-    """UTF-8 with or without a byte order mark, or UTF-16 with one."""
-    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    """UTF-8, UTF-16 with a byte order mark, or what an older encoding's text looks like."""
     try:
-        text = data.decode("utf-16" if wide else "utf-8-sig")
-    except UnicodeDecodeError:
-        raise KnowledgeError("not UTF-8 text") from None
-    if "\0" in text:
-        raise KnowledgeError("not text: it holds NUL bytes")
-    return normalise_newlines(text)
+        return normalise_newlines(decode_text(data))
+    except ValueError:
+        raise KnowledgeError("it is not text") from None
 
 
 def _title(found: str | None, name: str) -> str:

@@ -22,6 +22,7 @@ from services.knowledge.extract import DEFAULT_MAX_BYTES
 from services.knowledge.folder import FolderMissing, FoundFile, scan
 from services.knowledge.pending import PendingChanges
 from services.knowledge.reading import FileReader, PreparedFile
+from services.knowledge.reading_process import ReadingProcess
 from services.knowledge.records import ChunkRecord, index_text
 from services.knowledge.rows import by_row, chunk_records, chunk_values, document_values
 from services.knowledge.stored import Batch, StoredChunks
@@ -86,6 +87,7 @@ class Indexer:
         chunk_overlap: int = DEFAULT_OVERLAP,
         max_bytes: int = DEFAULT_MAX_BYTES,
         max_files: int = DEFAULT_MAX_FILES,
+        process: ReadingProcess | None = None,
         on_change: Callable[[], None] = lambda: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -93,7 +95,7 @@ class Indexer:
         self._database = database
         self._serving = serving
         self._search = search
-        self._reader = FileReader(chunk_size, chunk_overlap, max_bytes)
+        self._reader = FileReader(chunk_size, chunk_overlap, max_bytes, process)
         self._max_files = max_files
         self._on_change = on_change
         self._now = now
@@ -179,7 +181,7 @@ class Indexer:
             report.unchanged += 1
             return
         try:
-            prepared = await asyncio.to_thread(self._reader.prepare, file)
+            prepared = await self._reader.prepare(file)
         except FileNotFoundError:
             return  # gone meanwhile: the next look removes it
         if known and not anew and (known.checksum, known.recipe) == (prepared.checksum, self._reader.recipe):

@@ -87,8 +87,7 @@ class ReaderChild:
             pass
         finally:
             if not ready:
-                child.kill()
-                await child.ended()
+                await child.end()
         if not ready:
             raise ChildDied(-signal.SIGKILL)
         return child
@@ -126,7 +125,13 @@ class ReaderChild:
         with suppress(TimeoutError):
             async with asyncio.timeout(_SECONDS_TO_END):
                 await self.ended()
+        await self.end()
+
+    async def end(self) -> None:
+        """End it at once, whatever it is doing. Only for whom nobody else is asking it."""
         self.kill()
+        await _drain(self._stdout)  # what it had still to say would keep its pipe open
+        await self.ended()
 
     def kill(self) -> None:
         """End it and whatever it may have started, at once."""

@@ -113,8 +113,7 @@ class ReadingProcess:
 
     async def _put_back(self, child: ReaderChild, answer: Answer | None) -> None:
         if answer is None:
-            child.kill()
-            await child.ended()
+            await child.end()
         elif answer.goes_on and not self._closed:
             self._idle.append(child)
         else:

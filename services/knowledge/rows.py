@@ -11,6 +11,7 @@ from infrastructure.database.models import SHARED, new_id
 from infrastructure.database.repositories.knowledge import AnyRow, DocumentState
 from services.knowledge.chunk import Chunk
 from services.knowledge.extract import media_type
+from services.knowledge.extracted import PageSpan
 from services.knowledge.reading import PreparedFile
 from services.knowledge.records import ChunkRecord
 
@@ -33,12 +34,18 @@ def document_values(
         "modified_ns": file.modified_ns,
         "recipe": recipe,
         "text": document.text if document else "",
+        "pages": page_rows(document.pages) if document else None,
         "status": "ready" if document else "failed",
         "error_message": prepared.reason,
         "chunks_count": len(prepared.chunks),
         "created_at": known.created_at if known else now,
         "updated_at": now,
     }
+
+
+def page_rows(pages: Sequence[PageSpan]) -> list[list[int]] | None:
+    """Pages as they are kept: `[page, start, end]` of each; None for a text without."""
+    return [[one.page, one.start, one.end] for one in pages] or None
 
 
 def chunk_values(chunks: Sequence[Chunk]) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ _KEPT_CHATS = 10_000
 
 
 class Scopes:
-    """Finds scopes. What files a chat has is remembered where this process alone changes it (SQLite), until `forget`."""
+    """Finds scopes. What files a chat has is remembered where this process alone changes it (SQLite) until `forget`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

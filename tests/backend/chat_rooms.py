@@ -63,7 +63,11 @@ class ChatRooms:
         clock = lambda: _now().timestamp()  # noqa: E731  two take it
         self.runner = Runner(
             AnswerGraph(
-                _find, generation, Grounder(TextAnalysis()).ground, CitationCheck(database, self), GraphSettings(0.8, 0.5)
+                _find,
+                generation,
+                Grounder(TextAnalysis()).ground,
+                CitationCheck(database, self),
+                GraphSettings(0.8, 0.5),
             ),
             self.event_log,
             self.sessions,

@@ -1,4 +1,4 @@
-"""`index`, as it is typed: the real command in a process of its own."""
+"""The command `index`: called here as the command line calls it, and twice as it is typed, in a process of its own."""
 
 import asyncio
 import os
@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from backend.index_command import index
+from backend.settings import Settings
 from infrastructure.database.engine import Database, open_engine
 from infrastructure.database.models import Document, File
 from infrastructure.lexical.lock import FolderLock
@@ -21,8 +23,8 @@ ROOT = Path(__file__).parents[2]
 class Place:
     """A folder with a knowledge folder and a database."""
 
-    def __init__(self, folder: Path, url: str) -> None:
-        self.folder, self.url = folder, url
+    def __init__(self, folder: Path, url: str, capture: pytest.CaptureFixture[str]) -> None:
+        self.folder, self.url, self._capture = folder, url, capture
         self.write("knowledge/a.md", "# Alpha\n\nAlpha is first.\n")
         self.write("knowledge/sub/b.txt", "Beta is second.\n")
 
@@ -32,23 +34,16 @@ class Place:
         path.write_bytes(data.encode() if isinstance(data, str) else data)
         return path
 
-    async def start(self, *arguments: str, stdout: int = asyncio.subprocess.PIPE) -> asyncio.subprocess.Process:
-        covered = {name: value for name, value in os.environ.items() if name.startswith("COV")}
-        return await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "backend.cli", "index", *arguments, cwd=self.folder, stdout=stdout,
-            stderr=asyncio.subprocess.PIPE,
-            env={
-                "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "DATABASE_URL": self.url, "TERM": "xterm",
-                **covered,
-            },
-        )  # fmt: skip
-
-    async def index(self, *arguments: str) -> tuple[int, str, str]:
+    async def index(self, path: str | None = None, owner: str | None = None) -> tuple[int, str, str]:
         """Exit status, stdout, stderr."""
-        process = await self.start(*arguments)
-        out, err = await asyncio.wait_for(process.communicate(), 60)
-        assert process.returncode is not None
-        return process.returncode, out.decode(), err.decode()
+        settings = Settings(
+            _env_file=None, knowledge_dir=self.folder / "knowledge", data_dir=self.folder / "data",
+            cache_dir=self.folder / "cache", database_url_setting=self.url,
+        )  # fmt: skip
+        self._capture.readouterr()
+        status = await index(settings, None if path is None else self.folder / path, owner)
+        out, err = self._capture.readouterr()
+        return status, "".join(out.splitlines()[-1:]), err  # above it is the log, which is not set up here
 
     async def documents(self) -> dict[str, tuple[str, str]]:
         """`(status, partition)` by name."""
@@ -67,8 +62,19 @@ class Place:
 
 
 @pytest.fixture
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    return Place(tmp_path, migrated_url("sqlite", request, tmp_path))
+def place(request: pytest.FixtureRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Place:
+    return Place(tmp_path, migrated_url("sqlite", request, tmp_path), capsys)
+
+
+async def typed(place: Place, *arguments: str, stdout: int = asyncio.subprocess.PIPE) -> asyncio.subprocess.Process:
+    covered = {name: value for name, value in os.environ.items() if name.startswith("COV")}
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "backend.cli", "index", *arguments, cwd=place.folder, stdout=stdout,
+        stderr=asyncio.subprocess.PIPE,
+        env={
+            "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "DATABASE_URL": place.url, "TERM": "xterm", **covered,
+        },
+    )  # fmt: skip
 
 
 async def test_the_knowledge_folder_is_taken_in_and_once_is_enough(place: Place) -> None:
@@ -107,14 +113,16 @@ async def test_what_cannot_be_read_is_named_and_fails_the_command_each_time(plac
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["elsewhere"], "--owner USERNAME"),
-        (["missing"], "there is no such file or folder"),
-        (["--owner", "ada"], "say which file or folder"),
-        (["elsewhere", "--owner", "nobody"], "there is no such user"),
-        (["knowledge/picture.png"], "there is nothing in it that is read"),
+        (("elsewhere",), "--owner USERNAME"),
+        (("missing",), "there is no such file or folder"),
+        ((None, "ada"), "say which file or folder"),
+        (("elsewhere", "nobody"), "there is no such user"),
+        (("knowledge/picture.png",), "there is nothing in it that is read"),
     ],
 )
-async def test_what_cannot_be_done_is_said_in_a_line(place: Place, arguments: list[str], said: str) -> None:
+async def test_what_cannot_be_done_is_said_in_a_line(
+    place: Place, arguments: tuple[str | None, ...], said: str
+) -> None:
     place.write("elsewhere/a.md", "Alpha.")
     place.write("knowledge/picture.png", b"\x89PNG\r\n\x1a\n")
     status, _, err = await place.index(*arguments)
@@ -143,12 +151,12 @@ async def test_with_an_owner_files_become_that_users(place: Place) -> None:
     place.write("mine/one.txt", "One is mine.")
     place.write("mine/two/two.md", "# Two\n\nTwo is mine.")
     place.write("mine/three.pdf", b"%PDF-1.7\nnothing else")
-    status, out, err = await place.index("mine", "--owner", "ADA")
+    status, out, err = await place.index("mine", "ADA")
     assert status == 1
     assert out.startswith("2 files can be found, 0 of them unchanged; 1 failed. 2 chunks in ")
     assert err.startswith("askgraph: three.pdf: ")
     assert await place.documents() == {"one.txt": ("ready", owner), "two.md": ("ready", owner)}
-    status, out, err = await place.index("mine/one.txt", "--owner", "ada")
+    status, out, err = await place.index("mine/one.txt", "ada")
     assert (status, err) == (0, "")
     assert out.startswith("1 files can be found, 1 of them unchanged; 0 failed. 0 chunks in ")
 
@@ -157,7 +165,7 @@ async def test_what_is_no_upload_is_named_and_the_others_are_taken_in(place: Pla
     owner = await place.user()
     place.write("mine/a.txt", "One is mine.")
     place.write("mine/\x1b[31mempty.txt", "")
-    status, _, err = await place.index("mine", "--owner", "ada")
+    status, _, err = await place.index("mine", "ada")
     assert (status, err) == (1, "askgraph: \ufffd[31mempty.txt: The file is empty.\n")
     assert await place.documents() == {"a.txt": ("ready", owner)}
 
@@ -165,10 +173,10 @@ async def test_what_is_no_upload_is_named_and_the_others_are_taken_in(place: Pla
 async def test_uploads_beside_a_running_service_are_left_to_it(place: Place) -> None:
     """The service is played by the database alone."""
     await place.user()
-    path = place.write("one.txt", "One is mine.")
+    place.write("one.txt", "One is mine.")
     lock = FolderLock(place.folder / "data/index/owner.lock")
     assert lock.acquire()
-    process = await place.start(str(path), "--owner", "ada")
+    indexing = asyncio.create_task(place.index("one.txt", "ada"))
     database = Database(open_engine(place.url))
     waiting = None
     async with asyncio.timeout(30):
@@ -178,16 +186,33 @@ async def test_uploads_beside_a_running_service_are_left_to_it(place: Place) -> 
     assert waiting.status == "uploaded"
     async with database.write() as session:
         (await session.get_one(File, waiting.id)).status = "ready"
-    out, err = await asyncio.wait_for(process.communicate(), 30)
+    status, out, err = await asyncio.wait_for(indexing, 30)
     lock.release()
     await database.close()
-    assert (process.returncode, err) == (0, b"")
-    assert out.startswith(b"1 files can be found")
+    assert (status, err) == (0, "")
+    assert out.startswith("1 files can be found")
+
+
+async def test_a_storage_that_cannot_be_used_is_said(place: Place) -> None:
+    await place.user()
+    place.write("one.txt", "One is mine.")
+    place.write("data/uploads", "in the way")
+    assert (await place.index("one.txt", "ada"))[::2] == (
+        1, "askgraph: The file storage cannot be used at the moment.\n",
+    )  # fmt: skip
+
+
+async def test_as_it_is_typed_the_exit_status_tells_whether_all_is_well(place: Place) -> None:
+    place.write("knowledge/broken.json", "{")
+    process = await typed(place)
+    out, err = await asyncio.wait_for(process.communicate(), 60)
+    assert (process.returncode, err.count(b"\n")) == (1, 1)
+    assert out.startswith(b"2 files can be found")
 
 
 async def test_at_a_terminal_a_bar_shows_how_far_it_is(place: Place) -> None:
     ours, theirs = pty.openpty()
-    process = await place.start(stdout=theirs)
+    process = await typed(place, "knowledge", stdout=theirs)
     os.close(theirs)
     shown = ""
     while "a second." not in shown:

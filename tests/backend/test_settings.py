@@ -48,8 +48,9 @@ OLDER_NAMES = [
     ("JWT_SECRET_KEY", "SECRET_KEY", "secret_key"),
     ("KNOWLEDGE_BASE_PATH", "KNOWLEDGE_DIR", "knowledge_dir"),
     ("ALEMBIC_DATABASE_URL", "DATABASE_URL", "database_url"),
+    ("EMBEDDINGS_BASEURL", "EMBEDDINGS_BASE_URL", "embeddings_base_url"),
 ]
-SCHEMES = {"OPENAI_BASE_URL": "http://", "DATABASE_URL": "sqlite:///"}
+SCHEMES = {"OPENAI_BASE_URL": "http://", "EMBEDDINGS_BASE_URL": "http://", "DATABASE_URL": "sqlite:///"}
 
 
 def plain(value: Any) -> str:

@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.postgres_search [CHUNKS ...]
 
-Chunks and questions are those of `tests.benchmarks.embedded_search`; documents and texts are in the same database, a
+Chunks have 120 words and questions 6 (`tests/benchmarks/topics.py`); documents and texts are in the same database, a
 server of its own with the settings it comes with. Times are of one search after another, over one connection, by
 questions that were not asked before and then by the same. Recall is the share of the ten nearest chunks, and of the ten
 passages of the whole search, that are found where not all chunks are looked at.
@@ -29,7 +29,8 @@ from services.knowledge.records import ChunkRecord
 from services.knowledge.scope import SHARED_SCOPE, Scope
 from services.knowledge.search import Batch
 from services.knowledge.stored import StoredChunks
-from tests.benchmarks.embedded_search import BATCH, CHUNKS_A_DOCUMENT, NEAREST, QUESTIONS, WORDS, Words, line
+from tests.benchmarks.embedded_search import BATCH, CHUNKS_A_DOCUMENT, NEAREST, QUESTIONS, WORDS, line
+from tests.benchmarks.topics import Topics
 from tests.databases import PostgresServer
 
 EXACT_QUESTIONS = 100
@@ -39,7 +40,7 @@ OWN = 500  # chunks of an owner
 class Stored:
     """Makes documents, and keeps them in the database as the service does, but for their embeddings."""
 
-    def __init__(self, database: Database, words: Words, embedder: WordLlamaEmbedder) -> None:
+    def __init__(self, database: Database, words: Topics, embedder: WordLlamaEmbedder) -> None:
         self._database = database
         self._words = words
         self._embedder = embedder
@@ -83,7 +84,8 @@ class Stored:
 async def measure(count: int, url: str) -> None:
     """Print what there is to say of `count` chunks."""
     database = Database(open_engine(url, pool_size=1))
-    embedder, words = WordLlamaEmbedder(), Words(count)
+    embedder = WordLlamaEmbedder()
+    words = Topics(count, embedder)
     stored = Stored(database, words, embedder)
     search = PostgresSearch(Embeddings(embedder), database, StoredChunks(database, embedder.model, 256))
     began = time.perf_counter()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from tests.e2e.route_table import AUTH, CHAT, CHATS, CONVERSATION, FILE, PASSWORD, QUESTION, filled
+from tests.e2e.route_table import AUTH, CHAT, CHATS, CONVERSATION, EMBEDDERS, FILE, PASSWORD, QUESTION, filled
 
 JSON = {"Content-Type": "application/json"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -41,13 +41,18 @@ BODIES: Sequence[tuple[str, str, Mapping[str, Any], int]] = (
     *((("POST", path, body, 200)) for path in ("/api/v1/chat", "/api/v1/chat/stream") for body in (
         {"prompt": QUESTION, "session_id": "{chat_id}", "model_name": "scripted", "options": {"seed": "x"}},
         {"message": QUESTION, "conversation_id": "{chat_id}", "model_source": "openai", "model_name": "scripted",
-         "temperature": 0.5, "max_tokens": 64, "file_ids": ["f1"], "rag_mode": "auto"},
+         "temperature": 0.5, "max_tokens": 64, "file_ids": ["{file_id}"], "rag_mode": "auto"},
     )),
     ("PATCH", CONVERSATION, {"title": "Lending", "is_archived": False}, 200),
     ("POST", f"{FILE}/attach", {"chat_id": "{chat_id}"}, 200),
     ("POST", f"{FILE}/detach", {"chat_id": "{chat_id}"}, 200),
 )  # fmt: skip
 """A good request with every field for each route that takes a JSON body, and how it is answered."""
+ADMIN_BODIES: Sequence[tuple[str, str, Mapping[str, Any]]] = (
+    ("POST", EMBEDDERS, {"provider": "openai", "name": "small", "description": "Small.", "is_default": False}),
+    ("PATCH", f"{EMBEDDERS}/{{model_id}}", {"description": "Small.", "is_default": True}),
+)
+"""The same for what is for admins only. What an admin may send is tried in tests/backend."""
 
 
 @dataclass(frozen=True)

@@ -173,6 +173,6 @@ async def send(user: User, method: str, path: str, **options: Any) -> Told:
 
 def never() -> dict[str, str]:
     """Ids of things that never were."""
-    names = ("chat_id", "conversation_id", "run_id", "message_id", "answer_id", "key_id", "file_id")
+    names = ("chat_id", "conversation_id", "run_id", "message_id", "answer_id", "model_id", "key_id", "file_id")
     ids = {name: str(uuid4()) for name in names}
     return ids | {"conversation_id": ids["chat_id"]}

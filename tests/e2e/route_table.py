@@ -7,6 +7,7 @@ from typing import Any
 
 CHATS, AUTH = "/api/v1/chats", "/api/v1/auth"
 FILES = "/api/v1/files"
+EMBEDDERS = "/api/v1/embedding_models"
 FILE = f"{FILES}/{{file_id}}"
 CHAT, CONVERSATION = f"{CHATS}/{{chat_id}}", "/api/v1/conversations/{conversation_id}"
 QUESTION = "What is a liquidation threshold?"
@@ -111,6 +112,12 @@ _FILES = (
     Row("POST", f"{FILE}/reprocess", Rule.THEIRS, status=202),
     Row("DELETE", FILE, Rule.THEIRS),
 )
+_EMBEDDERS = (
+    Row("GET", EMBEDDERS, Rule.CALLER),
+    Row("POST", EMBEDDERS, Rule.ADMIN, {"provider": "wordllama", "name": "wordllama"}, 409),  # it is there already
+    Row("PATCH", f"{EMBEDDERS}/{{model_id}}", Rule.ADMIN, {"description": "Mine"}, 404),
+    Row("DELETE", f"{EMBEDDERS}/{{model_id}}", Rule.ADMIN, status=404),
+)
 _ASK = tuple(
     row
     for path in ("/ask", "/v2/ask", "/ask-stream", "/v2/ask-stream")
@@ -150,6 +157,6 @@ _REST = (
     *(Row("GET", path, Rule.OPERATIONS) for path in ("/metrics", "/ws/stats", "/session/stats", "/rate-limit/status")),
     Row("GET", "/ws/schema", Rule.CALLER),
 )
-ROWS = (*_ACCOUNTS, *_CHATS, *_FILES, *_ASK, *_OLDER_CHAT, *_OLDER, *_RUNS, *_REST)
+ROWS = (*_ACCOUNTS, *_CHATS, *_FILES, *_EMBEDDERS, *_ASK, *_OLDER_CHAT, *_OLDER, *_RUNS, *_REST)
 NAMING_ROWS = tuple(row for row in ROWS if row.rule in NAMING)
 """Those that name a thing of somebody's."""

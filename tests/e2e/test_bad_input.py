@@ -16,7 +16,7 @@ import pytest_asyncio
 
 from tests.databases import BOTH, migrated_url
 from tests.e2e import bad_credentials
-from tests.e2e.bad_requests import BODIES, JSON, Bad, no_text, wrong_kinds, wrong_types
+from tests.e2e.bad_requests import ADMIN_BODIES, BODIES, JSON, Bad, no_text, wrong_kinds, wrong_types
 from tests.e2e.bad_values import accounts, kept_objects, older_fields, path_ids, queries, sizes
 from tests.e2e.conftest import scripted_model
 from tests.e2e.odd_values import FITTING, FRAMES, NOT_FOR_CLIENTS, PASSWORDS, TITLES
@@ -133,9 +133,8 @@ async def test_the_table_has_every_field_of_every_body(sides: Sides) -> None:
         for method, route in methods.items():
             for content in (route.get("requestBody", {}).get("content", {}).get("application/json"),):
                 there |= {(method.upper(), path, name) for name in _fields(content, schema)}
-    table = {
-        (method, path.replace("answer_id", "message_id"), name) for method, path, body, _ in BODIES for name in body
-    }
+    bodies = [*((method, path, body) for method, path, body, _ in BODIES), *ADMIN_BODIES]
+    table = {(method, path.replace("answer_id", "message_id"), name) for method, path, body in bodies for name in body}
     assert table == there
 
 

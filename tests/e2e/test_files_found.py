@@ -60,6 +60,7 @@ async def test_an_upload_is_found_by_the_next_question_and_by_nobody_else(embedd
     async with (
         embedded.client(headers=await signed_in(embedded)) as anna,
         embedded.client(headers=await signed_in(embedded)) as ben,
+        embedded.client() as nobody,
     ):
         status = await sent(anna, "walrus.md", WALRUS.encode())
         assert (status["status"], status["chunks_processed"]) == ("ready", status["total_chunks_expected"])
@@ -67,7 +68,7 @@ async def test_an_upload_is_found_by_the_next_question_and_by_nobody_else(embedd
         answer = await asked(anna)
         assert "forty kilograms" in answer["answer"]
         assert await holds(anna, answer, status["file_id"])
-        for stranger in (ben, embedded.client()):
+        for stranger in (ben, nobody):
             assert (await asked(stranger))["processing_stage"] == "no_relevant_answer"
             found = await stranger.post(f"{API}/knowledge/search", json={"query": "Theodore walrus clams"})
             assert "Theodore" not in found.text

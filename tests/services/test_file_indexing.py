@@ -8,11 +8,13 @@ from sqlalchemy import delete
 
 from infrastructure.database.engine import Database
 from infrastructure.database.models import Chunk, ChunkEmbedding, Document, File
+from infrastructure.errors import ProviderUnavailable
 from infrastructure.storage.local import LocalStorage
 from services.knowledge.chunk import chunk
 from services.knowledge.extract import extract
+from services.serving_model import WORDS_ONLY
 from tests.services.chat_rows import START, add_user
-from tests.services.file_indexing_parts import CHUNK_CHARS, Gate, Setup, finished, text_of
+from tests.services.file_indexing_parts import CHUNK_CHARS, Gate, LengthEmbedder, Setup, finished, text_of
 
 
 @pytest.fixture
@@ -223,3 +225,25 @@ async def test_a_file_without_chunks_is_ready_too(it: Setup) -> None:
     file_id = await it.upload("")
     await finished(it.worker())
     assert await it.state(file_id) == ("ready", None, 0, 0)
+
+
+async def test_without_a_model_a_file_is_ready_for_words_and_no_vectors_are_kept(it: Setup) -> None:
+    it.embedder = LengthEmbedder(WORDS_ONLY)
+    file_id = await it.upload(text_of(20))
+    await finished(it.worker())
+    assert await it.state(file_id) == ("ready", None, 20, 20)
+    assert (len(it.found(file_id)), await it.embeddings(file_id)) == (20, {})
+
+
+async def test_when_a_batch_fails_those_begun_ahead_are_ended(it: Setup) -> None:
+    async def first_fails_and_others_hang() -> None:
+        if len(it.embedder.batches) == 1:
+            raise ProviderUnavailable("Away.")
+        await asyncio.Event().wait()
+
+    it.embedder.before = first_fails_and_others_hang
+    file_id = await it.upload(text_of(40))
+    async with asyncio.timeout(10):
+        assert await finished(it.worker()) == 1
+    assert (await it.state(file_id))[0] == "uploaded"
+    assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -14,6 +14,7 @@ from infrastructure.errors import KnowledgeError
 from services.knowledge.readers.damage import telling_damage
 from services.knowledge.readers.limits import DAMAGED, ENCRYPTED, UNPACKS_TO_TOO_MUCH, ReadingLimits
 
+CONTENT_TYPES = "[Content_Types].xml"
 HAS_DTD = "its XML declares a DTD, which such a file does not need"
 _OLE = bytes.fromhex("d0cf11e0a1b11ae1")  # office files before 2007, and around encrypted ones
 _ENCRYPTED_PACKAGE = "EncryptedPackage".encode("utf-16-le")
@@ -82,12 +83,15 @@ class Archive:
         refuse_dtd(data)
         return data
 
-    def copy(self, is_needed: Callable[[str], bool]) -> io.BytesIO:
-        """An archive of the XML members that are needed; every other member is there, but empty."""
+    def copy(self, is_needed: Callable[[str], bool], types: Callable[[bytes], bytes] = lambda data: data) -> io.BytesIO:
+        """An archive of the XML members that are needed; every other member is there, but empty. `types` may change
+        what the archive says of its members' types.
+        """
         out = io.BytesIO()
         with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as slim:
             for name in self._members:
-                slim.writestr(name, self.read_xml(name) if is_needed(name) else b"")
+                data = self.read_xml(name) if is_needed(name) else b""
+                slim.writestr(name, types(data) if name == CONTENT_TYPES else data)
         out.seek(0)
         return out
 

@@ -28,6 +28,11 @@ _NOTES = ("footnotes", "endnotes")
 _HEADING = re.compile(r"heading (\d)$")
 _PLAIN = {f"{_W}br": "\n", f"{_W}cr": "\n", f"{_W}tab": "\t", f"{_W}noBreakHyphen": "-"}
 _CONTAINERS = {f"{_W}sdt", f"{_W}sdtContent", f"{_W}customXml", f"{_W}ins", f"{_W}moveTo", f"{_W}smartTag"}
+_PLAIN_KIND = b"application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"
+_OTHER_KINDS = re.compile(
+    rb"application/vnd\.(?:ms-word\.(?:document|template)\.macroEnabled(?:Template)?"
+    rb"|openxmlformats-officedocument\.wordprocessingml\.template)\.main\+xml"
+)
 _OUTLINE_LEVELS = 6
 _LONGEST_CHAIN = 20
 
@@ -39,7 +44,7 @@ def read_docx(data: bytes, limits: ReadingLimits) -> Reading:
     """
     from docx import Document as open_document
 
-    source = Archive(data, limits).copy(is_xml_part)
+    source = Archive(data, limits).copy(is_xml_part, _as_document)
     with telling_damage():
         reader = _Reader(open_document(source), limits)
         reader.read()
@@ -49,6 +54,11 @@ def read_docx(data: bytes, limits: ReadingLimits) -> Reading:
     blocks = as_sections(reading.blocks)
     title = next((block.heading for block in blocks if block.level == 1), None)
     return reading._replace(blocks=blocks, title=title or reader.named)
+
+
+def _as_document(types: bytes) -> bytes:
+    """Documents with macros, and templates, as plain documents, which is all that the library opens."""
+    return _OTHER_KINDS.sub(_PLAIN_KIND, types)
 
 
 class _Reader:

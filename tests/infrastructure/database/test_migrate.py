@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, MetaData, Table, insert, inspect, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from infrastructure.database.engine import open_engine
@@ -98,24 +99,25 @@ async def test_every_constraint_has_its_name(url: str, engine: AsyncEngine) -> N
 
 async def test_documents_keep_their_chunks_and_embeddings_on_the_way_up_and_down(url: str, engine: AsyncEngine) -> None:
     await upgrade(url, "0002")
-    document = {"id": new_id().replace("-", ""), "at": "2026-11-01 00:00:00+00:00"}
+    at = datetime(2026, 11, 1, tzinfo=UTC)
+    document = {
+        "id": new_id(), "name": "a.md", "title": "A", "media_type": "text/markdown", "size_bytes": 1, "checksum": "c",
+        "modified_ns": 1, "recipe": "r", "text": "text", "status": "ready", "chunks_count": 1, "created_at": at,
+        "updated_at": at,
+    }  # fmt: skip
+    chunk = {
+        "id": new_id(), "document_id": document["id"], "ordinal": 0, "kind": "text", "start": 0, "end": 4,
+        "embedding_model": "m", "embedding": b"v",
+    }  # fmt: skip
     async with engine.begin() as connection:
-        await connection.exec_driver_sql(
-            "INSERT INTO document (id, name, title, media_type, size_bytes, checksum, modified_ns, recipe, text, status,"
-            f" chunks_count, created_at, updated_at) VALUES ('{document['id']}', 'a.md', 'A', 'text/markdown', 1, 'c', 1,"
-            f" 'r', 'text', 'ready', 1, '{document['at']}', '{document['at']}')"
-        )
-        await connection.exec_driver_sql(
-            'INSERT INTO chunk (id, document_id, ordinal, kind, start, "end", embedding_model, embedding)'
-            f" VALUES ('{document['id']}', '{document['id']}', 0, 'text', 0, 4, 'm', 'v')"
-        )
-    for revision in ("0003", "0002"):
+        for name, row in (("document", document), ("chunk", chunk)):
+            table = await connection.run_sync(lambda sync, name=name: Table(name, MetaData(), autoload_with=sync))
+            await connection.execute(insert(table).values(**row))
+    for revision, of in (("0003", "chunk_embedding"), ("0002", "chunk")):
         await (upgrade if revision == "0003" else downgrade)(url, revision)
-        of = "chunk_embedding" if revision == "0003" else "chunk"
-        async with engine.begin() as connection:
-            assert len((await connection.exec_driver_sql("SELECT name FROM document")).all()) == 1
-            found = (await connection.exec_driver_sql(f"SELECT embedding FROM {of}")).scalar_one()
-            assert bytes(found) == b"v" if isinstance(found, bytes) else found == "v"
+        async with engine.connect() as connection:
+            table = await connection.run_sync(lambda sync, of=of: Table(of, MetaData(), autoload_with=sync))
+            assert (await connection.execute(select(table.c.embedding))).scalar_one() == b"v"
 
 
 async def test_two_upgrades_at_once_take_turns(url: str, engine: AsyncEngine) -> None:

@@ -121,7 +121,7 @@ async def test_a_file_that_cannot_be_read_is_told_and_the_child_goes_on(write: W
 
 
 async def test_a_file_that_takes_too_long_is_given_up_and_the_next_is_read(write: Write) -> None:
-    async with reading(seconds=0.7) as process:
+    async with reading(seconds=2.0) as process:
         assert await reason(process, write("slow.md", SLOW)) == "reading it took too long"
         assert not children()
         assert await read(process, write("b.txt", b"words")) == "words"
@@ -277,18 +277,32 @@ async def test_a_child_that_talks_nonsense_is_not_believed(
     write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: bytes
 ) -> None:
     write("said", frame(Kind.READY, b"") + said)
-    script = write("python", f"#!/bin/sh\ncat {tmp_path}/said\nexec sleep 60\n".encode())
+    script = write("python", f"#!/bin/sh\ncat {tmp_path}/said\nexec cat > /dev/null\n".encode())
     script.chmod(0o755)
     monkeypatch.setattr("sys.executable", str(script))
     async with reading() as process:
         assert await reason(process, write("a.txt", b"words")) == "it is damaged"
 
 
+async def test_a_child_that_does_not_end_by_itself_is_ended(
+    write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    answer = frame(Kind.DOCUMENT, b'{"title": "T", "media_type": "text/plain", "pages": []}')
+    write("said", frame(Kind.READY, b"") + answer + frame(Kind.END, b'{"rests": true}'))
+    script = write("python", f"#!/bin/sh\ncat {tmp_path}/said\nexec sleep 600\n".encode())
+    script.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(script))
+    monkeypatch.setattr("services.knowledge.reader_child._SECONDS_TO_END", 0.1)
+    async with reading() as process:
+        assert await read(process, write("a.txt", b"words")) == ""
+        assert not [child for child in psutil.Process().children() if "600" in child.cmdline()]
+
+
 async def test_a_child_that_says_more_than_it_may_is_stopped(
     write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    write("said", frame(Kind.READY, b"") + frame(Kind.TEXT, b"x" * 30_000) * 2)
-    script = write("python", f"#!/bin/sh\ncat {tmp_path}/said\nexec sleep 60\n".encode())
+    write("said", frame(Kind.READY, b"") + frame(Kind.TEXT, b"x" * 30_000) * 200)
+    script = write("python", f"#!/bin/sh\ncat {tmp_path}/said\nexec cat > /dev/null\n".encode())
     script.chmod(0o755)
     monkeypatch.setattr("sys.executable", str(script))
     async with reading(text_chars=10_000) as process:

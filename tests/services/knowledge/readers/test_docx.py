@@ -2,6 +2,7 @@
 
 import io
 import subprocess
+import zipfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -118,3 +119,21 @@ def test_a_flipped_byte_never_leads_to_anything_but_text_or_a_reason(tmp_path: P
     data[flipped * 7 % len(data)] ^= 0xFF
     with suppress(KnowledgeError):
         assert read(tmp_path, "a.docx", bytes(data)).text
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "vnd.ms-word.document.macroEnabled",
+        "vnd.ms-word.template.macroEnabledTemplate",
+        "vnd.openxmlformats-officedocument.wordprocessingml.template",
+    ],
+)
+def test_documents_with_macros_and_templates_are_read_as_documents(tmp_path: Path, kind: str) -> None:
+    plain = docx_bytes()
+    with zipfile.ZipFile(io.BytesIO(plain)) as archive:
+        types = archive.read("[Content_Types].xml").decode()
+    changed = types.replace("vnd.openxmlformats-officedocument.wordprocessingml.document.main", f"{kind}.main")
+    assert changed != types
+    document = read(tmp_path, "a.docx", with_members(plain, {"[Content_Types].xml": changed.encode()}))
+    assert document.text == read(tmp_path, "a.docx", plain).text
