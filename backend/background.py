@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from backend.filing import SWEEP_SECONDS as SWEEP_FILES_SECONDS
+from backend.filing import sweep_files
 from backend.socket_auth import check_credentials
 from infrastructure.monitoring import Metrics
 from services.knowledge.index import Indexer
@@ -32,6 +34,7 @@ def background_work(container: "Container") -> tuple[Coroutine[Any, Any, None], 
         *(() if container.database.is_sqlite else (container.embedding_models.follow(),)),
         sweep(container),
         sweep_database(container),
+        sweep_storage(container),
         watch_credentials(container),
         measure_lag(container.metrics),
     )
@@ -79,6 +82,13 @@ async def sweep_database(container: "Container") -> None:
             if chats or tokens:
                 log.info("cleaned up", chats=chats, refresh_tokens=tokens)
         await asyncio.sleep(container.settings.cleanup_interval_seconds)
+
+
+async def sweep_storage(container: "Container") -> None:
+    """Clear away files that nobody needs, and bytes that no file has."""
+    while True:
+        await sweep_files(container.files, container.uploads, container.settings.session_ttl_days)
+        await asyncio.sleep(SWEEP_FILES_SECONDS)
 
 
 async def watch_credentials(container: "Container") -> None:

@@ -92,10 +92,12 @@ class Reembedding:
         self._progress: Progress | None = None
         self._error: str | None = None
         self._failed = False
-        self._retired: dict[asyncio.Task[None], Embeddings] = {}
+        self._open = {wanted, index.serving.embeddings}
+        self._closing: set[asyncio.Task[None]] = set()
 
     def want(self, embeddings: Embeddings) -> None:
         """Bring the index to this model, and to no other that was wanted before; once more, if it has failed."""
+        self._open.add(embeddings)
         serving = self._index.serving.embeddings
         if embeddings is not serving and embeddings.model == serving.model:
             self._retire(embeddings)
@@ -133,17 +135,16 @@ class Reembedding:
 
     async def forget(self, texts: Sequence[str]) -> None:
         """Remove from the caches what is kept of `texts`, by each model that is in use."""
-        models = {self._index.serving.embeddings, self.wanted, *self._retired.values()}
-        for embeddings in models:
+        for embeddings in tuple(self._open):
             with suppress(ProviderUnavailable):  # its dimensions are not known: it has embedded nothing
                 await embeddings.forget(texts)
 
     async def aclose(self) -> None:
         """Let go of every model."""
-        for closing in self._retired:
+        for closing in self._closing:
             closing.cancel()
-        await asyncio.gather(*self._retired, return_exceptions=True)
-        for embeddings in {self._index.serving.embeddings, self.wanted, *self._retired.values()}:
+        await asyncio.gather(*self._closing, return_exceptions=True)
+        for embeddings in self._open:
             await embeddings.aclose()
 
     async def _keep(self, wanted: Embeddings) -> None:
@@ -269,14 +270,12 @@ class Reembedding:
         async def close() -> None:
             await asyncio.sleep(RETIRED_SECONDS)
             if embeddings not in (self.wanted, self._index.serving.embeddings):
+                self._open.discard(embeddings)
                 await embeddings.aclose()
 
         closing = asyncio.create_task(close())
-        self._retired[closing] = embeddings
-        closing.add_done_callback(lambda task: None if task.cancelled() else self._forget_retired(task))
-
-    def _forget_retired(self, task: asyncio.Task[None]) -> None:
-        self._retired.pop(task, None)
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
 
 
 async def _to_its_end(writing: Coroutine[Any, Any, T]) -> T:

@@ -80,6 +80,7 @@ async def me(parts: Parts, user_id: UserId) -> Any:
 @router.delete("/me", status_code=204, responses=SIGNED_IN)
 async def delete_me(parts: Parts, user_id: UserId) -> None:
     """Delete your account and all that hangs on it."""
+    await parts.files.delete_owner(user_id)
     await parts.accounts.delete(user_id)
     parts.runner.abandon_owner(user_id)
 

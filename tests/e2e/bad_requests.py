@@ -6,7 +6,18 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from tests.e2e.route_table import AUTH, CHAT, CHATS, CONVERSATION, EMBEDDERS, FILE, PASSWORD, QUESTION, filled
+from tests.e2e.route_table import (
+    AUTH,
+    CHAT,
+    CHATS,
+    CONVERSATION,
+    EMBEDDERS,
+    FILE,
+    KNOWLEDGE,
+    PASSWORD,
+    QUESTION,
+    filled,
+)
 
 JSON = {"Content-Type": "application/json"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -44,6 +55,7 @@ BODIES: Sequence[tuple[str, str, Mapping[str, Any], int]] = (
          "temperature": 0.5, "max_tokens": 64, "file_ids": ["{file_id}"], "rag_mode": "auto"},
     )),
     ("PATCH", CONVERSATION, {"title": "Lending", "is_archived": False}, 200),
+    ("POST", f"{KNOWLEDGE}/search", {"query": QUESTION, "limit": 3, "scope": {"chat_id": "{chat_id}", "file_ids": []}}, 200),
     ("POST", f"{FILE}/attach", {"chat_id": "{chat_id}"}, 200),
     ("POST", f"{FILE}/detach", {"chat_id": "{chat_id}"}, 200),
 )  # fmt: skip

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import httpx
 
-from tests.e2e.route_table import AUTH, CHATS, FILES, PASSWORD, QUESTION, Row, filled
+from tests.e2e.route_table import AUTH, CHATS, FILES, PASSWORD, QUESTION, Row, filled_in
 from tests.e2e.service import ROOT, Service
 
 CANARY = "canary7f3a"  # in all that an owner has: no stranger is ever shown it
@@ -155,7 +155,7 @@ async def call(user: User, row: Row, ids: Mapping[str, str], method: str | None 
     ids = {"name": f"user-{uuid4().hex[:12]}", **ids}
     body: dict[str, Any] = {}
     if row.body is not None and method is None:
-        fields = {name: filled(value, ids) if isinstance(value, str) else value for name, value in row.body.items()}
+        fields = filled_in(row.body, ids)
         body = {"data": fields} if row.form or row.upload else {"json": fields}
         if row.upload:
             body["files"] = {"file": ("notes.txt", b"The same for all.")}

@@ -8,6 +8,7 @@ from typing import Any
 CHATS, AUTH = "/api/v1/chats", "/api/v1/auth"
 FILES = "/api/v1/files"
 EMBEDDERS = "/api/v1/embedding_models"
+KNOWLEDGE = "/api/v1/knowledge"
 FILE = f"{FILES}/{{file_id}}"
 CHAT, CONVERSATION = f"{CHATS}/{{chat_id}}", "/api/v1/conversations/{conversation_id}"
 QUESTION = "What is a liquidation threshold?"
@@ -65,6 +66,15 @@ def filled(text: str, ids: Mapping[str, str]) -> str:
     return text
 
 
+def filled_in(value: Any, ids: Mapping[str, str]) -> Any:
+    """A body with the ids in place of their names, however deep they stand."""
+    if isinstance(value, str):
+        return filled(value, ids)
+    if isinstance(value, Mapping):
+        return {name: filled_in(inner, ids) for name, inner in value.items()}
+    return [filled_in(inner, ids) for inner in value] if isinstance(value, list) else value
+
+
 _ACCOUNTS = (
     Row("POST", f"{AUTH}/register", Rule.OPEN,
         {"username": "{name}", "email": "{name}@example.com", "password": PASSWORD}, 201),
@@ -112,6 +122,14 @@ _FILES = (
     Row("POST", f"{FILE}/reprocess", Rule.THEIRS, status=202),
     Row("DELETE", FILE, Rule.THEIRS),
 )
+_KNOWLEDGE = (
+    Row("GET", f"{KNOWLEDGE}/files", Rule.CALLER),
+    Row("GET", f"{KNOWLEDGE}/files/{{name}}", Rule.CALLER, status=404),
+    Row("POST", f"{KNOWLEDGE}/search", Rule.CALLER, {"query": QUESTION}),
+    Row("POST", f"{KNOWLEDGE}/search", Rule.THEIRS, {"query": QUESTION, "scope": {"chat_id": "{chat_id}"}}),
+    Row("POST", f"{KNOWLEDGE}/search", Rule.THEIRS, {"query": QUESTION, "scope": {"file_ids": ["{file_id}"]}}),
+    Row("POST", f"{KNOWLEDGE}/reindex", Rule.ADMIN, status=202),
+)
 _EMBEDDERS = (
     Row("GET", EMBEDDERS, Rule.CALLER),
     Row("POST", EMBEDDERS, Rule.ADMIN, {"provider": "wordllama", "name": "wordllama"}, 409),  # it is there already
@@ -157,6 +175,6 @@ _REST = (
     *(Row("GET", path, Rule.OPERATIONS) for path in ("/metrics", "/ws/stats", "/session/stats", "/rate-limit/status")),
     Row("GET", "/ws/schema", Rule.CALLER),
 )
-ROWS = (*_ACCOUNTS, *_CHATS, *_FILES, *_EMBEDDERS, *_ASK, *_OLDER_CHAT, *_OLDER, *_RUNS, *_REST)
+ROWS = (*_ACCOUNTS, *_CHATS, *_FILES, *_KNOWLEDGE, *_EMBEDDERS, *_ASK, *_OLDER_CHAT, *_OLDER, *_RUNS, *_REST)
 NAMING_ROWS = tuple(row for row in ROWS if row.rule in NAMING)
 """Those that name a thing of somebody's."""
