@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import structlog
 
-from agents.ports import Model
-from backend.embedders import OPENAI_URL, embedding_opener, open_reranking, open_wanted
+from backend.embedders import embedding_opener, open_reranking, open_wanted
+from backend.models import Models, make_models
 from backend.settings import Settings
 from infrastructure.cache_store import CacheStore
 from infrastructure.database.engine import Database, open_engine
@@ -15,9 +15,6 @@ from infrastructure.database.migrate import bring_up_to_date
 from infrastructure.lexical.tantivy import LexicalIndex
 from infrastructure.monitoring import Metrics
 from infrastructure.providers.extractive import ExtractiveProvider
-from infrastructure.providers.langchain import LangChainProvider, load_chat_model
-from infrastructure.providers.openai import OpenAIProvider
-from infrastructure.providers.timeouts import Timeouts
 from services.cache import CacheManager
 from services.embedding_choice import open_serving, settle_default
 from services.embedding_models import EmbeddingModels
@@ -46,14 +43,6 @@ class Knowledge:
     indexer: Indexer
     reembedding: Reembedding
     embedding_models: EmbeddingModels
-
-
-@dataclass(frozen=True, slots=True)
-class Models:
-    """The model that answers, and the one that needs none."""
-
-    model: Model
-    extractive: Model
 
 
 async def open_knowledge(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> Knowledge:
@@ -109,45 +98,11 @@ async def open_knowledge(settings: Settings, metrics: Metrics, stack: AsyncExitS
     return Knowledge(database, cache, stored, search, library, Scopes(database), indexer, reembedding, models)
 
 
-def open_models(settings: Settings, search: SearchIndex, stack: AsyncExitStack) -> Models:
-    """The configured model (`extractive` where none is), closed with `stack`."""
+def open_models(settings: Settings, search: SearchIndex, metrics: Metrics, stack: AsyncExitStack) -> Models:
+    """The configured models (`extractive` where none is), closed with `stack`."""
     extractive = ExtractiveProvider(SentenceSelector(search.idf, search.analysis).best_sentences)
-    model: Model = extractive
-    if settings.provider == "openai":
-        model = _openai(settings)
-    elif settings.provider == "langchain":
-        model = _langchain(settings)
-    stack.push_async_callback(model.aclose)
-    return Models(model, extractive)
-
-
-def _openai(settings: Settings) -> OpenAIProvider:
-    return OpenAIProvider(
-        base_url=settings.openai_base_url or OPENAI_URL,
-        api_key=settings.openai_api_key.get_secret_value() if settings.openai_api_key else None,
-        model=settings.chat_model,
-        max_retries=settings.provider_max_retries,
-        timeouts=_timeouts(settings),
-    )
-
-
-def _langchain(settings: Settings) -> LangChainProvider:
-    options = {"model": settings.chat_model, "max_retries": settings.provider_max_retries}
-    if settings.openai_api_key:
-        options["api_key"] = settings.openai_api_key.get_secret_value()
-    if settings.openai_base_url:
-        options["base_url"] = settings.openai_base_url
-    return LangChainProvider(load_chat_model(settings.langchain_model_class, **options), timeouts=_timeouts(settings))
+    return make_models(settings, extractive, metrics, stack)
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _timeouts(settings: Settings) -> Timeouts:
-    return Timeouts(
-        connect=settings.provider_connect_timeout_seconds,
-        first_event=settings.provider_first_byte_timeout_seconds,
-        between_events=settings.provider_idle_timeout_seconds,
-        total=settings.provider_total_timeout_seconds,
-    )

@@ -26,10 +26,11 @@ from agents.toolbox import Toolbox
 from agents.tools.list_knowledge_files import list_knowledge_files
 from agents.tools.read_knowledge_file import read_knowledge_file
 from agents.tools.search_knowledge_base import search_knowledge_base
-from backend.assembly import Knowledge, Models, open_knowledge, open_models
+from backend.assembly import Knowledge, open_knowledge, open_models
 from backend.background import background_work, end_what_was_left
 from backend.filing import open_files, open_storage, open_uploads
 from backend.indexing import open_indexing
+from backend.models import Models
 from backend.secret_key import load_secret_key
 from backend.settings import Settings
 from backend.uploads import UploadReader
@@ -81,7 +82,7 @@ class Container:
     indexer: Indexer
     reembedding: Reembedding
     embedding_models: EmbeddingModels
-    model: Model
+    models: Models
     event_log: MemoryEventLog
     accounts: Accounts
     feed: MemoryChatFeed
@@ -96,6 +97,11 @@ class Container:
     websockets: WebSocketManager
     sent_frames: Counter
     new_id: Callable[[], str]
+
+    @property
+    def model(self) -> Model:
+        """What answers when nothing else is chosen."""
+        return self.models.model
 
     @property
     def model_message(self) -> str:
@@ -160,12 +166,12 @@ def assemble(
     indexing: FileIndexing, stack: AsyncExitStack,
 ) -> Container:  # fmt: skip
     """Everything above the knowledge."""
-    models = open_models(settings, knowledge.search, stack)
+    models = open_models(settings, knowledge.search, metrics, stack)
     event_log = MemoryEventLog(max_run_bytes=settings.run_log_max_bytes, ttl_seconds=settings.run_log_seconds)
     feed = MemoryChatFeed()
     conversations = Conversations(knowledge.database, clock=utc_now)
     stack.push_async_callback(conversations.aclose)
-    titles = Titles(models.model, conversations, feed, metrics.provider_called)
+    titles = Titles(models.model, conversations, feed, models.on_call)
     stack.push_async_callback(titles.aclose)
     sessions = SessionManager(
         conversations,
@@ -213,7 +219,7 @@ def assemble(
         indexer=knowledge.indexer,
         reembedding=knowledge.reembedding,
         embedding_models=knowledge.embedding_models,
-        model=models.model,
+        models=models,
         event_log=event_log,
         accounts=accounts,
         conversations=conversations,
@@ -246,7 +252,7 @@ def _graph(settings: Settings, knowledge: Knowledge, models: Models, metrics: Me
         tools,
         "extractive" in settings.model_fallbacks,
         settings.max_answer_tokens,
-        metrics.provider_called,
+        models.on_call,
     )
     finder = Finder(
         search.search,

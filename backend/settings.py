@@ -6,79 +6,26 @@
 import re
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from backend.model_settings import ModelSettings
+from backend.setting_values import HTTP_URL, Csv, also, an_address, split_csv
 from infrastructure.errors import InvalidInput
 from services.embedding_specs import WORDLLAMA, ModelSpec, parse_spec
 
-Csv = Annotated[tuple[str, ...], NoDecode]
 LOCAL_ORIGINS = ("http://localhost:3000", "http://127.0.0.1:3000")
 DATABASE_URL = re.compile(r"(sqlite|postgres(ql)?)(\+\w+)?://")
-HTTP_URL = re.compile(r"https?://[^/\s]+", re.IGNORECASE)
 BUCKET_URL = re.compile(r"s3://[a-z0-9][a-z0-9.-]+(/[a-z0-9-]+)*/?")
 EXAMPLE_SECRETS = {"change-me", "changeme", "secret", "your-secret-key", "please-change-this-secret-key-in-production"}
-
-
-def _also(*names: str) -> AliasChoices:
-    return AliasChoices(*names)
-
-
-class ModelSettings(BaseSettings):
-    """Which model answers, and how long it may take."""
-
-    model_provider: Literal["auto", "openai", "langchain", "extractive"] = Field(
-        "auto", validation_alias=_also("MODEL_PROVIDER", "DEFAULT_MODEL_SOURCE")
-    )
-    openai_api_key: SecretStr | None = Field(None, validation_alias=_also("OPENAI_API_KEY", "LITELLM_API_KEY"))
-    openai_base_url: str | None = Field(None, validation_alias=_also("OPENAI_BASE_URL", "LITELLM_API_BASE"))
-    openai_model: str | None = Field(None, validation_alias=_also("OPENAI_MODEL", "LITELLM_MODEL"))
-    agent_llm_model: str | None = None
-    langchain_model_class: str = "langchain_openai:ChatOpenAI"
-    model_fallbacks: Csv = ("extractive",)
-    provider_max_retries: int = Field(2, ge=0, le=10)
-    provider_connect_timeout_seconds: float = Field(5.0, gt=0)
-    provider_first_byte_timeout_seconds: float = Field(30.0, gt=0)
-    provider_idle_timeout_seconds: float = Field(20.0, gt=0)
-    provider_total_timeout_seconds: float = Field(120.0, gt=0)
-    max_answer_tokens: int | None = Field(None, ge=1)
-
-    @property
-    def chat_model(self) -> str:
-        return self.agent_llm_model or self.openai_model or "gpt-4o-mini"
-
-    @property
-    def provider(self) -> Literal["openai", "langchain", "extractive"]:
-        """What `auto` comes to: the endpoint that is configured, else the knowledge by itself."""
-        if self.model_provider != "auto":
-            return self.model_provider
-        return "openai" if self.openai_api_key or self.openai_base_url else "extractive"
-
-    @field_validator("openai_base_url")
-    @classmethod
-    def _an_address(cls, value: str | None) -> str | None:
-        return an_address(value)
-
-    @field_validator("model_fallbacks", mode="before")
-    @classmethod
-    def _split_fallbacks(cls, value: object) -> object:
-        names = split_csv(value)
-        return () if names == ("none",) else names
-
-    @field_validator("model_fallbacks")
-    @classmethod
-    def _known_fallbacks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if set(value) - {"extractive"}:
-            raise ValueError("unknown fallback; known: extractive, none")
-        return value
 
 
 class KnowledgeSettings(BaseSettings):
     """What is known, and how it is found."""
 
-    knowledge_dir: Path = Field(Path("knowledge"), validation_alias=_also("KNOWLEDGE_DIR", "KNOWLEDGE_BASE_PATH"))
+    knowledge_dir: Path = Field(Path("knowledge"), validation_alias=also("KNOWLEDGE_DIR", "KNOWLEDGE_BASE_PATH"))
     chunk_size: int = Field(1200, ge=200, le=20_000)
     chunk_overlap: int = Field(150, ge=0)
     agent_similarity_threshold: float = Field(0.7, ge=0, le=1)
@@ -99,9 +46,8 @@ class EmbeddingSettings(BaseSettings):
     """What embeds, and what reranks."""
 
     agent_embedding_model: str | None = None
-    embeddings_base_url: str | None = Field(None, validation_alias=_also("EMBEDDINGS_BASE_URL", "EMBEDDINGS_BASEURL"))
+    embeddings_base_url: str | None = Field(None, validation_alias=also("EMBEDDINGS_BASE_URL", "EMBEDDINGS_BASEURL"))
     embeddings_api_key: SecretStr | None = None
-    ollama_base_url: str = "http://127.0.0.1:11434"
     ollama_embed_model: str = "nomic-embed-text"
     reranker: str = "none"
     reranker_base_url: str | None = None
@@ -122,7 +68,7 @@ class EmbeddingSettings(BaseSettings):
             raise ValueError(fault.message) from None
         return value
 
-    @field_validator("embeddings_base_url", "ollama_base_url", "reranker_base_url")
+    @field_validator("embeddings_base_url", "reranker_base_url")
     @classmethod
     def _addresses_of_models(cls, value: str | None) -> str | None:
         return an_address(value)
@@ -184,7 +130,7 @@ class AgentSettings(BaseSettings):
     run_log_seconds: float = Field(900.0, gt=0)
     run_log_max_bytes: int = Field(4 * 1024 * 1024, ge=4096)
     max_active_runs: int = Field(1000, ge=1)
-    max_session_history: int = Field(50, ge=0, validation_alias=_also("MAX_SESSION_HISTORY"))
+    max_session_history: int = Field(50, ge=0, validation_alias=also("MAX_SESSION_HISTORY"))
     history_max_tokens: int = Field(2000, ge=0)
     full_file_max_tokens: int = Field(12_000, ge=100)
     max_sessions: int = Field(10_000, ge=1)
@@ -197,7 +143,7 @@ class AccountSettings(BaseSettings):
     """Who must sign in, and for how long that is good."""
 
     auth_required: bool = False
-    secret_key: SecretStr | None = Field(None, validation_alias=_also("SECRET_KEY", "JWT_SECRET_KEY"))
+    secret_key: SecretStr | None = Field(None, validation_alias=also("SECRET_KEY", "JWT_SECRET_KEY"))
     jwt_algorithm: Literal["HS256", "HS384", "HS512"] = "HS256"
     jwt_access_token_expire_minutes: float = Field(30.0, gt=0, le=525_600)
     jwt_refresh_token_expire_days: float = Field(30.0, gt=0, le=3650)
@@ -266,7 +212,7 @@ class Settings(
     )
 
     data_dir: Path = Path("data")
-    database_url_setting: str | None = Field(None, validation_alias=_also("DATABASE_URL", "ALEMBIC_DATABASE_URL"))
+    database_url_setting: str | None = Field(None, validation_alias=also("DATABASE_URL", "ALEMBIC_DATABASE_URL"))
     database_pool_size: int | None = Field(None, ge=1, le=1000)
 
     @field_validator("database_url_setting")
@@ -299,18 +245,3 @@ class Settings(
         if self.production and key is not None and (len(key) < 32 or key.lower() in EXAMPLE_SECRETS):
             raise ValueError("SECRET_KEY must be at least 32 characters and not a template's example")
         return self
-
-
-def an_address(value: str | None) -> str | None:
-    """
-    Raises:
-        ValueError: it is no URL of a server.
-    """
-    if value is not None and not HTTP_URL.match(value.strip()):
-        raise ValueError("must be http(s)://host[:port][/path]")
-    return value
-
-
-def split_csv(value: object) -> object:
-    """`"a, b"` → `("a", "b")`; what is not text stays as it is."""
-    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

@@ -9,32 +9,25 @@ document gets its vectors that came while its model was away.
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Literal, Protocol
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from infrastructure.database.engine import Database
-from infrastructure.database.repositories.embedding_models import EmbeddingModelRepository, EmbeddingRepository
-from infrastructure.database.repositories.knowledge import KnowledgeRepository
 from infrastructure.errors import AskGraphError, ProviderError, ProviderUnavailable
-from services.embedding_specs import ModelSpec, spec_of_kept
 from services.embeddings import Embeddings
-from services.knowledge.rows import embedding_bytes
 from services.knowledge.served import ChunkSource
 from services.knowledge.stored import StoredChunks
+from services.missing_vectors import BATCH, MissingVectors, Progress
 from services.serving_model import ServingModel
 
 _logger: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
-T = TypeVar("T")
 State = Literal["serving", "preparing", "failed", "known"]
-BATCH = 256  # chunks of one transaction: some 5 ms of SQLite's one writer
-_DOCUMENTS = 50  # looked for at once
-_REMOVED_AT_ONCE = 1000
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 60.0)
 """Seconds before each further try of a model that is away; one that succeeds begins them anew. Then it has failed."""
 FAILED_SECONDS = 300.0  # after which one that has failed is tried again
@@ -48,14 +41,6 @@ class Index(Protocol):
     lacking: asyncio.Event
 
     async def adopt(self, embeddings: Embeddings, source: ChunkSource) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Chunks that a model has embedded, and how many there are."""
-
-    done: int
-    total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +69,11 @@ class Reembedding:
         self.wanted = wanted
         self._database = database
         self._index = index
-        self._batch = batch
+        self._missing = MissingVectors(database, batch)
         self._pauses = pauses
         self._failed_seconds = failed_seconds
         self._sleep = sleep
         self._changed = asyncio.Event()
-        self._progress: Progress | None = None
         self._error: str | None = None
         self._failed = False
         self._open = {wanted, index.serving.embeddings}
@@ -105,7 +89,7 @@ class Reembedding:
         if self.wanted not in (embeddings, serving):
             self._retire(self.wanted)
         self.wanted = embeddings
-        self._progress, self._error, self._failed = None, None, False
+        self._missing.progress, self._error, self._failed = None, None, False
         self._changed.set()
 
     def standing(self, kept: str) -> Standing:
@@ -115,7 +99,7 @@ class Reembedding:
             return Standing("serving", None, self._error if wanted else None)
         if not wanted:
             return Standing("known")
-        return Standing("failed" if self._failed else "preparing", self._progress, self._error)
+        return Standing("failed" if self._failed else "preparing", self._missing.progress, self._error)
 
     def dimensions(self, kept: str) -> int | None:
         """Those of the model that serves, if it is that one; they are written down a little later."""
@@ -165,18 +149,18 @@ class Reembedding:
         """Bring the index to the model, as often as it takes; False when that has failed."""
         tries = 0
         while True:
-            before = self._progress
+            before = self._missing.progress
             try:
                 await self._bring(wanted, again)
             except (ProviderError, SQLAlchemyError) as error:
-                tries = 0 if self._progress != before else tries
+                tries = 0 if self._missing.progress != before else tries
                 self._error = _reason(error)
                 kept_on = getattr(error, "retryable", True) and tries < len(self._pauses)
             except Exception:  # the edge of the task: a bug here must not end the service's search
                 _logger.exception("embedding_model_not_prepared", model=wanted.model)
                 self._error, kept_on = "Something went wrong.", False
             else:
-                self._progress, self._error, self._failed = None, None, False
+                self._missing.progress, self._error, self._failed = None, None, False
                 return True
             if not kept_on:
                 self._failed = True
@@ -188,81 +172,17 @@ class Reembedding:
     async def _bring(self, wanted: Embeddings, again: bool) -> None:
         began = time.monotonic()
         await wanted.open()
-        await self._note_dimensions(wanted)
+        await self._missing.note_dimensions(wanted)
         former = self._index.serving.embeddings
         adopting = again or former is not wanted
-        while await self._embed_lacking(wanted) or adopting:
+        while await self._missing.embed(wanted) or adopting:
             await self._index.adopt(wanted, StoredChunks(self._database, wanted.model, wanted.dimensions))
             adopting = False
         if former is not wanted:
             seconds = round(time.monotonic() - began, 3)
             _logger.info("embedding_model_serves", model=wanted.model, before=former.model, seconds=seconds)
             self._retire(former)
-        await self._clean_up(wanted.model)
-
-    async def _embed_lacking(self, wanted: Embeddings) -> int:
-        """Embed what the model has not embedded; how many chunks it was."""
-        embedded, after = 0, None
-        while True:
-            async with self._database.read() as session:
-                ids = await EmbeddingRepository(session).documents_lacking(wanted.model, after, _DOCUMENTS)
-            if not ids:
-                return embedded
-            if after is None:
-                await self._count(wanted.model)
-            for document_id in ids:
-                embedded += await self._embed_document(wanted, document_id)
-            after = ids[-1]
-
-    async def _embed_document(self, wanted: Embeddings, document_id: str) -> int:
-        async with self._database.read() as session:
-            document = await KnowledgeRepository(session).document(document_id)
-            lacking = set(await EmbeddingRepository(session).rows_lacking(wanted.model, document_id))
-        if document is None:
-            return 0
-        stored = StoredChunks(self._database, wanted.model, wanted.dimensions)
-        records = [record for record in (await stored.of_documents([document]))[0] if record.row in lacking]
-        embedded = 0
-        for at in range(0, len(records), self._batch):
-            some = records[at : at + self._batch]
-            vectors = await wanted.embed([record.index_text() for record in some])
-            data = [(record.row, embedding_bytes(vector)) for record, vector in zip(some, vectors, strict=True)]
-            embedded += await _to_its_end(self._add(wanted.model, data))
-            if self._progress is not None:
-                done = self._progress.done + len(some)
-                self._progress = Progress(done, max(done, self._progress.total))
-        return embedded
-
-    async def _add(self, model: str, data: list[tuple[int, bytes]]) -> int:
-        async with self._database.write() as session:
-            return await EmbeddingRepository(session).add(model, data)
-
-    async def _count(self, model: str) -> None:
-        async with self._database.read() as session:
-            repository = EmbeddingRepository(session)
-            self._progress = Progress((await repository.embedded()).get(model, 0), await repository.chunks())
-        _logger.info("embedding_model_prepares", model=model, done=self._progress.done, chunks=self._progress.total)
-
-    async def _note_dimensions(self, wanted: Embeddings) -> None:
-        if spec := spec_of_kept(wanted.model):
-            await _to_its_end(self._note(spec, wanted.dimensions))
-
-    async def _note(self, spec: ModelSpec, dimensions: int) -> None:
-        async with self._database.write() as session:
-            await EmbeddingModelRepository(session).note_dimensions(spec.provider, spec.name, dimensions)
-
-    async def _clean_up(self, model: str) -> None:
-        """Remove what other models made, a little at a time."""
-        removed, some = 0, _REMOVED_AT_ONCE
-        while some == _REMOVED_AT_ONCE:
-            some = await _to_its_end(self._remove_some(model))
-            removed += some
-        if removed:
-            _logger.info("embeddings_removed", embeddings=removed)
-
-    async def _remove_some(self, model: str) -> int:
-        async with self._database.write() as session:
-            return await EmbeddingRepository(session).remove_some_but(model, _REMOVED_AT_ONCE)
+        await self._missing.clean_up(wanted.model)
 
     def _retire(self, embeddings: Embeddings) -> None:
         """Let go of a model once nobody uses it any more."""
@@ -270,23 +190,12 @@ class Reembedding:
         async def close() -> None:
             await asyncio.sleep(RETIRED_SECONDS)
             if embeddings not in (self.wanted, self._index.serving.embeddings):
-                self._open.discard(embeddings)
                 await embeddings.aclose()
+                self._open.discard(embeddings)
 
         closing = asyncio.create_task(close())
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
-
-
-async def _to_its_end(writing: Coroutine[Any, Any, T]) -> T:
-    """Let a short transaction end although this is cancelled: one that is cut off keeps the lock of SQLite's one writer
-    until its connection is gone."""
-    task = asyncio.ensure_future(writing)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
 
 
 def _reason(error: ProviderError | SQLAlchemyError) -> str:

@@ -69,9 +69,7 @@ def decode(about: bytes, texts: list[bytes], chunks: list[bytes]) -> ReadDocumen
         BadFrames: they do not fit together.
     """
     try:
-        text = ""
-        for piece in texts:
-            text += piece.decode()  # grows in place; join would hold the interpreter's lock for 100 ms and more
+        text = "".join([piece.decode() for piece in texts])  # growing it in place takes a hundred times as long
         told = orjson.loads(about)
         pages = tuple(_page(text, page) for page in told["pages"])
         document = ExtractedDocument(text, _string(told["title"]), _string(told["media_type"]), (), pages)

@@ -55,7 +55,8 @@ BODIES: Sequence[tuple[str, str, Mapping[str, Any], int]] = (
          "temperature": 0.5, "max_tokens": 64, "file_ids": ["{file_id}"], "rag_mode": "auto"},
     )),
     ("PATCH", CONVERSATION, {"title": "Lending", "is_archived": False}, 200),
-    ("POST", f"{KNOWLEDGE}/search", {"query": QUESTION, "limit": 3, "scope": {"chat_id": "{chat_id}", "file_ids": []}}, 200),
+    ("POST", f"{KNOWLEDGE}/search",
+     {"query": QUESTION, "limit": 3, "scope": {"chat_id": "{chat_id}", "file_ids": []}}, 200),
     ("POST", f"{FILE}/attach", {"chat_id": "{chat_id}"}, 200),
     ("POST", f"{FILE}/detach", {"chat_id": "{chat_id}"}, 200),
 )  # fmt: skip

@@ -122,7 +122,12 @@ class Setup:
             "jitter": lambda: 0.5,
         }  # fmt: skip
         return FileIndexing(
-            self.database, self.storage, self.reading, ServingModel(Embeddings(self.embedder)), self.index, **settings | options
+            self.database,
+            self.storage,
+            self.reading,
+            ServingModel(Embeddings(self.embedder)),
+            self.index,
+            **settings | options,
         )
 
     async def upload(self, text: str | bytes, owner: str | None = None, name: str = "notes.txt", **columns: Any) -> str:

@@ -8,12 +8,15 @@ import pytest
 
 from infrastructure.database.engine import Database, open_engine
 from infrastructure.errors import ProviderRejected, ProviderUnavailable
+from infrastructure.storage.local import LocalStorage
 from services.embedding_choice import open_serving
 from services.embedding_specs import ModelSpec
 from services.embeddings import Embeddings
+from services.file_indexing import FileIndexing
+from services.knowledge.scope import Scope
 from services.serving_model import WORDS_ONLY, words_only
 from tests.databases import migrated_url
-from tests.services.file_indexing_parts import Gate
+from tests.services.file_indexing_parts import Gate, Setup
 from tests.services.reembedding_parts import (
     Library,
     TurnedEmbedder,
@@ -114,6 +117,35 @@ async def test_a_document_that_the_former_model_embedded_comes_after_the_change(
             assert (await library.search.search("number3")).passages[0].document == "d3.md"
             await until(lambda: _is_kept(library, {NEW: 4}))
             await until(lambda: _all_found(library, 4))
+
+
+async def test_an_upload_that_the_former_model_is_embedding_is_found_after_the_change(
+    database: Database, tmp_path: Path
+) -> None:
+    gate, slow = Gate(), old()
+    new = Embeddings(TurnedEmbedder(NEW, 7))
+    async with open_library(tmp_path, database, Embeddings(slow), 2) as library:
+        await library.indexer.start()
+        setup = Setup(database, await LocalStorage.open(tmp_path / "files"), tmp_path)
+        uploads = FileIndexing(
+            database, setup.storage, setup.reading, library.search.serving, library.search,
+            clock=setup.clock, worker_id="test", temp_dir=tmp_path / "temporary",
+        )  # fmt: skip
+        done, coming = [await setup.upload(text_of(n), name=f"D{n}.md") for n in (5, 6)]
+        assert await uploads.index_one()
+        assert await library.closeness(asked(5), Scope((done,))) == pytest.approx(1)
+        slow.before = gate
+        indexing = asyncio.create_task(uploads.index_one())
+        await gate.wait()
+        async with working(library, new):
+            await until(lambda: library.search.serving.embeddings is new)
+            assert await library.closeness(asked(5), Scope((done,))) == pytest.approx(1)
+            gate.opened.set()
+            assert await indexing
+            assert (await setup.state(coming))[0] == "ready"
+            assert (await library.search.search("number6", 4, Scope((coming,)))).passages
+            await until(lambda: _is_kept(library, {NEW: 4}))
+            await until(lambda: _is_close(library, asked(6), Scope((coming,))))
 
 
 async def test_what_is_done_is_not_done_again_after_a_restart(database: Database, tmp_path: Path) -> None:
@@ -290,6 +322,10 @@ def _no_other(spec: ModelSpec) -> Embeddings:
 
 async def _is_kept(library: Library, expected: dict[str, int]) -> bool:
     return bool(await library.kept() == expected)
+
+
+async def _is_close(library: Library, text: str, scope: Scope) -> bool:
+    return await library.closeness(text, scope) > 0.999
 
 
 async def _all_found(library: Library, documents: int) -> bool:
