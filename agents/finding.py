@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
-from agents.policies import standalone_question
+from agents.policies import chosen_documents, standalone_question
 from agents.state import RunContext
 from infrastructure.passages import Passage
 from services.knowledge.scope import Scope
@@ -39,7 +39,7 @@ class Finder:
         if (whole_question := standalone_question(context.question, context.turns)) is not None:
             other = await self.search(whole_question, self.limit, context.scope)
             found = other if other.confidence > found.confidence and found.curated is None else found
-        documents = context.scope.only or context.scope.first
+        documents = chosen_documents(context.scope) or context.scope.first
         if self._wants_whole(context, documents):
             return await self._with_whole(found, documents, context.rag_mode == "full_file")
         return found
@@ -48,7 +48,7 @@ class Finder:
         """Chosen files that fit are read whole by a model, unless passages were asked for."""
         if not documents or context.rag_mode == "hybrid":
             return False
-        return context.rag_mode == "full_file" or (self.reads_whole and context.scope.only is not None)
+        return context.rag_mode == "full_file" or (self.reads_whole and bool(chosen_documents(context.scope)))
 
     async def _with_whole(self, found: Retrieval, documents: Collection[str], partly: bool) -> Retrieval:
         passages, complete = await self.whole(documents, self.max_whole_chars)

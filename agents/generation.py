@@ -36,22 +36,27 @@ class Generation:
     on_call: OnCall = lambda provider, outcome: None
     """Told of each call of the model: the provider's name, and `ok` or the error's kind."""
 
+    def model_of(self, context: RunContext) -> Model:
+        """What answers this question."""
+        return context.model or self.model
+
     async def next(self, state: State, context: RunContext, supported: bool) -> ModelReply:
         """The model's next turn: text to the writer, or tool calls.
 
         Raises:
             ProviderError: the model failed and nothing stands in for it, or text had been said before.
         """
+        model = self.model_of(context)
         usable = state["passages"] if supported or state["exchange"] else ()
         closing = context.budget.spent is not None
-        offered = () if closing or self.model.name == "extractive" else self.tools.specs
-        passages = usable if self.model.name == "extractive" else state["passages"]
+        offered = () if closing or model.name == "extractive" else self.tools.specs
+        passages = usable if model.name == "extractive" else state["passages"]
         try:
-            reply = await self._ask(self._request(state, context, passages, offered), context)
+            reply = await self._ask(model, self._request(state, context, passages, offered), context)
         except ProviderError as error:
-            if not self.fall_back or self.model.name == "extractive" or context.writer.has_text:
+            if not self.fall_back or model.name == "extractive" or context.writer.has_text:
                 raise
-            log.warning("model failed, answering from the knowledge", provider=self.model.name, kind=error.kind)
+            log.warning("model failed, answering from the knowledge", provider=model.name, kind=error.kind)
             return await self._stand_in(state, context, usable)
         context.budget.usage += reply.usage
         if context.budget.spent == "seconds" or (closing and reply.tool_calls):
@@ -60,34 +65,40 @@ class Generation:
             self._note(context)
         return reply
 
-    async def _ask(self, request: ModelRequest, context: RunContext) -> ModelReply:
+    async def decline(self, state: State, context: RunContext) -> ModelReply:
+        """Say that nothing was found, without asking a model."""
+        return await self._extract(state, context, ())
+
+    async def _ask(self, model: Model, request: ModelRequest, context: RunContext) -> ModelReply:
         before = len(context.writer.text)
         markers = MarkerFilter(context.writer.put, len(request.passages))
         try:
             async with asyncio.timeout(max(context.budget.seconds_left(), 0.0)):
-                reply = await self.model.stream(request, markers.put)
+                reply = await model.stream(request, markers.put)
         except ProviderError as error:
-            self.on_call(self.model.name, error.kind)
+            self.on_call(model.name, error.kind)
             raise
         except TimeoutError:
-            self.on_call(self.model.name, "timeout")
+            self.on_call(model.name, "timeout")
             context.budget.spent = "seconds"
             context.writer.flush()
-            return ModelReply(context.writer.text[before:], self.model.model, "length")
+            return ModelReply(context.writer.text[before:], model.model, "length")
         finally:
             markers.end()
             context.dropped_markers += markers.dropped
-        self.on_call(self.model.name, "ok")
+        self.on_call(model.name, "ok")
         return reply
 
     async def _stand_in(self, state: State, context: RunContext, passages: tuple[Passage, ...]) -> ModelReply:
-        found = state["retrieval"]
-        sources = tuple(Source(passage.document, round(passage.score, 4)) for passage in passages)
         stage = "streaming" if passages else NO_RELEVANT_ANSWER
-        context.writer.frame(
-            Metadata(context.session_id, round(found.confidence, 4), self.extractive.model, sources, stage)
-        )
+        self._say(state, context, passages, self.extractive.model, stage)
         return await self._extract(state, context, passages)
+
+    def _say(self, state: State, context: RunContext, passages: tuple[Passage, ...], model: str, stage: str) -> None:
+        """Another model answers than was said."""
+        confidence = round(state["retrieval"].confidence, 4)
+        sources = tuple(Source(passage.document, round(passage.score, 4)) for passage in passages)
+        context.writer.frame(Metadata(context.session_id, confidence, model, sources, stage))
 
     async def _extract(self, state: State, context: RunContext, passages: tuple[Passage, ...]) -> ModelReply:
         return await self.extractive.stream(self._request(state, context, passages, ()), context.writer.put)
@@ -111,9 +122,21 @@ class Generation:
         exchange = state["exchange"]
         shown = state["retrieval"].passages  # what tools found later is in the exchange, under its numbers
         return ModelRequest(
-            messages=render_messages(context.question, shown, state["history"], exchange),
+            messages=render_messages(
+                context.question,
+                shown,
+                state["history"],
+                exchange,
+                instructions=context.persona.prompt,
+                wishes=context.wishes,
+                summary=context.summary,
+            ),
             question=context.question,
             passages=passages,
             tools=tuple(tools),
-            max_tokens=self.max_tokens,
+            max_tokens=min((most for most in (context.max_tokens, self.max_tokens) if most is not None), default=None),
+            temperature=context.temperature,
+            caller=context.caller,
+            may_fall_back=not context.writer.has_text,
+            taken_over=lambda _, model: self._say(state, context, passages, model, "streaming"),
         )

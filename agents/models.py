@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from agents.ports import Model
 from infrastructure.errors import InvalidInput
 
+MAX_NAME = 200
 MOST_NAMED = 20  # choices that a refusal names
 
 OpenModel = Callable[[str, str, bool], Model]
@@ -44,6 +45,11 @@ class ModelBook:
         """What answers when a request chooses nothing; models that stand in for it are behind it."""
         return self._default
 
+    @property
+    def offers(self) -> tuple[Offer, ...]:
+        """All models that the operator has named; of each provider its own default first."""
+        return self._offers
+
     def catalogue(self) -> tuple[Offer, ...]:
         """The named models that may be chosen, the default one first. Patterns may allow more: ask `allows`."""
         found = [offer for offer in self._offers if self.allows(offer.provider, offer.model)]
@@ -65,7 +71,7 @@ class ModelBook:
             InvalidInput: it may not be chosen, or there is none; the message says what may.
         """
         chosen = self._place(provider or None, model or None)
-        if chosen is None or not self.allows(*chosen):
+        if chosen is None or not chosen[1].isprintable() or len(chosen[1]) > MAX_NAME or not self.allows(*chosen):
             raise InvalidInput(self._refusal())
         if chosen == (self._default.name, self._default.model) and not alone:
             return self._default

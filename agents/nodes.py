@@ -79,11 +79,13 @@ def generate(generation: Generation, threshold: float) -> Node:
     async def node(state: State, runtime: Runtime[RunContext]) -> Command[Any]:
         context, retrieval = runtime.context, state["retrieval"]
         supported = retrieval.confidence >= threshold
+        declines = "reply" not in state and policies.declines(context.persona.answers, supported)
         if "reply" not in state:
-            model = generation.model
+            model = generation.extractive if declines else generation.model_of(context)
             stage = "streaming" if supported or model.name != "extractive" else NO_RELEVANT_ANSWER
-            say_metadata(context, state["passages"], retrieval.confidence, model.model, stage)
-        reply = await generation.next(state, context, supported)
+            passages = () if declines else state["passages"]
+            say_metadata(context, passages, retrieval.confidence, model.model, stage)
+        reply = await (generation.decline(state, context) if declines else generation.next(state, context, supported))
         return Command(update={"reply": reply}, goto=policies.after_generate(reply.tool_calls))
 
     return node

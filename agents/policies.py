@@ -4,8 +4,11 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
+from infrastructure.database.models import SHARED
 from infrastructure.providers.types import Message, ToolCall, Usage
+from services.knowledge.scope import Scope
 from services.knowledge.search import Retrieval
+from services.personas import AgentScope, Answers
 from services.sessions import Turn
 
 NO_USAGE = Usage()
@@ -29,6 +32,29 @@ def after_generate(tool_calls: Sequence[ToolCall]) -> Literal["use_tools", "grou
     return "use_tools" if tool_calls else "ground"
 
 
+def declines(answers: Answers, supported: bool) -> bool:
+    """Whether to say that nothing was found, and not ask a model: it could only make something up."""
+    return answers == "knowledge_only" and not supported
+
+
+def narrowed(asked: Scope, agent: AgentScope | None) -> Scope:
+    """Where a question of scope `asked` looks: where the agent does, and into what the asker brought to this chat.
+
+    Files chosen for just this question are looked into as they were chosen.
+    """
+    if agent is None or asked.only is not None:
+        return asked
+    if not asked.first:
+        return agent.scope
+    brought = (partition for partition in asked.partitions if partition != SHARED)
+    return Scope(tuple(dict.fromkeys((*agent.partitions, *brought))), only=agent.only | asked.first, first=asked.first)
+
+
+def chosen_documents(scope: Scope) -> frozenset[str]:
+    """The documents that a question is kept to, where that is files alone: they may be read whole."""
+    return frozenset() if scope.only is None or SHARED in scope.partitions else scope.only
+
+
 def budget_spent(
     *, steps_used: int, max_steps: int, tokens_used: int, max_tokens: int, repeats: int, seconds_left: float
 ) -> str | None:
@@ -50,14 +76,31 @@ def estimate_tokens(text: str) -> int:
 
 def trim_history(turns: Iterable[Turn], max_tokens: int) -> tuple[Message, ...]:
     """The newest turns that fit into `max_tokens`, oldest first. A turn is kept whole or not at all."""
-    kept: list[Turn] = []
-    left = max_tokens
-    for turn in reversed(tuple(turns)):
+    said = tuple(turns)
+    return tuple(message for turn in said[left_out(said, max_tokens) :] for message in turn.messages)
+
+
+def left_out(turns: Sequence[Turn], max_tokens: int) -> int:
+    """How many turns, the oldest, do not fit into `max_tokens` with those after them."""
+    left, first = max_tokens, len(turns)
+    while first:
+        turn = turns[first - 1]
         left -= estimate_tokens(turn.question) + estimate_tokens(turn.answer)
         if left < 0:
             break
-        kept.append(turn)
-    return tuple(message for turn in reversed(kept) for message in turn.messages)
+        first -= 1
+    return first
+
+
+def summed_up(covered: Sequence[int], turns: Sequence[int]) -> int:
+    """How many of the oldest turns a summary stands for; 0: it is of another conversation, an older branch say.
+
+    Both are marks of turns, oldest first; `covered` begins with turns that a long conversation holds no more.
+    """
+    for count in range(min(len(covered), len(turns)), 0, -1):
+        if turns[count - 1] == covered[-1] and list(turns[:count]) == list(covered[-count:]):
+            return count
+    return 0
 
 
 def standalone_question(question: str, turns: Sequence[Turn]) -> str | None:

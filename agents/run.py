@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from agents.ports import Model
+from agents.state import Budget
 from agents.writer import RunWriter
 from infrastructure.database.repositories.turns import BegunTurn
 from infrastructure.errors import AskGraphError
-from services.sessions import Session
+from services.sessions import Session, Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,12 @@ class Ask:
     regenerates: str | None = None
     file_ids: tuple[str, ...] = ()  # the files that are looked into, and no others; none: all that the scope has
     rag_mode: str = "auto"  # auto, hybrid (passages), or full_file
+    model: Model | None = None  # what is to answer; None: the default
+    temperature: float | None = None
+    max_tokens: int | None = None
+    turns: tuple[Turn, ...] = ()  # the conversation so far, where the client keeps it: for a question outside sessions
+    instructions: str = ""  # the client's own, for this answer
+    agent_id: str | None = None  # the agent that answers; None: the chat's, if it has one
 
     @property
     def digest(self) -> str:
@@ -40,6 +48,11 @@ class Ask:
         asked = f"{self.question}\0{self.edits}\0{self.regenerates}"
         if self.file_ids or self.rag_mode != "auto":
             asked = f"{asked}\0{self.file_ids}\0{self.rag_mode}"
+        if self.agent_id is not None:
+            asked = f"{asked}\0{self.agent_id}"
+        if self.model or self.temperature is not None or self.max_tokens is not None:
+            chosen = f"{self.model.name}/{self.model.model}" if self.model else ""
+            asked = f"{asked}\0{chosen}\0{self.temperature}\0{self.max_tokens}"
         return hashlib.sha256(asked.encode()).hexdigest()
 
 
@@ -76,6 +89,7 @@ class Run:
     answer_id: str
     ask: Ask
     owner: str | None
+    budget: Budget | None = None  # what it has used, once it works
     facts: Mapping[str, Any] = field(default_factory=dict)  # what is kept of it at its end
     task: asyncio.Task[None] | None = None
     working: bool = False  # its task has taken its first step: only then can cancelling it be seen from inside

@@ -11,13 +11,13 @@ from agents.events import NO_RELEVANT_ANSWER, RESPONSE_COMPLETE, Complete, Failu
 from agents.graph import AnswerGraph
 from agents.keeping import NO_RUN, Keeper
 from agents.ports import Clock, EventLog
+from agents.preparing import Preparation
 from agents.run import Ask, Run, RunHandle, RunLimits
-from agents.state import Budget, Outcome, RunContext
+from agents.state import Budget, Outcome
 from agents.writer import RunWriter
 from infrastructure.database.repositories.turns import BegunTurn, KnownTurn
 from infrastructure.errors import AskGraphError, Conflict, NotFound, RateLimited, ShuttingDown, StorageUnavailable
 from infrastructure.providers.types import Usage
-from services.knowledge.scopes import Scopes
 from services.principals import may_reach
 from services.sessions import Concurrency, SeenRequest, Session, SessionManager, Turn, TurnStatus
 
@@ -57,7 +57,7 @@ class Runner:
         log: EventLog,
         sessions: SessionManager,
         keeper: Keeper,
-        scopes: Scopes,
+        preparation: Preparation,
         metrics: RunMetrics,
         *,
         limits: RunLimits,
@@ -69,7 +69,7 @@ class Runner:
         self._log = log
         self._sessions = sessions
         self._keeper = keeper
-        self._scopes = scopes
+        self._preparation = preparation
         self._metrics = metrics
         self._limits = limits
         self._concurrency = concurrency
@@ -140,6 +140,7 @@ class Runner:
         for run_id in tuple(session.active) if session else ():
             self._stop(run_id, None)
         self._sessions.forget(session_id)
+        self._preparation.forget(session_id)
 
     def abandon_owner(self, owner: str) -> None:
         """An account is gone, with its chats."""
@@ -168,8 +169,7 @@ class Runner:
             raise ShuttingDown("The service is restarting. Ask again in a moment.")
         if len(self._active) >= self._limits.active:
             raise RateLimited("Too many questions are being answered. Ask again in a moment.", retry_after=1.0)
-        if ask.file_ids:
-            await self._scopes.check(ask.owner, ask.file_ids)
+        await self._preparation.admit(ask)
         session_id = ask.session_id or (self._new_id() if ask.keep else None)
         session = await self._sessions.open(
             session_id, ask.owner, must_exist=ask.must_exist, fresh=ask.fresh or ask.session_id is None
@@ -260,13 +260,8 @@ class Runner:
         if run.begun is not None:
             await self._sessions.refresh(run.session, run.begun.asked_at)
         now = asyncio.get_running_loop().time()
-        budget = Budget(now + self._limits.seconds, self._limits.tool_steps, self._limits.tokens)
-        ask = run.ask
-        owner = ask.owner if ask.file_ids else run.owner  # an anonymous chat, which others read, has no one's files
-        scope = await self._scopes.of(owner, run.session.id, ask.file_ids, fresh=ask.fresh)
-        return await self._graph.run(
-            RunContext(run.question, run.session.history(), run.session.id, run.writer, budget, scope, ask.rag_mode)
-        )
+        run.budget = Budget(now + self._limits.seconds, self._limits.tool_steps, self._limits.tokens)
+        return await self._graph.run(await self._preparation.context(run, run.budget))
 
     async def _complete(self, run: Run, found: Outcome) -> str:
         outcome = "complete" if found.supported else NO_RELEVANT_ANSWER
@@ -321,6 +316,7 @@ class Runner:
         self._keeper.answered(run, answer, status)
         usage, confidence, model = (found.usage, found.confidence, found.model) if found else (Usage(), None, "")
         self._metrics.run_finished(outcome, run.ms / 1000, confidence, model, usage)
+        self._preparation.ended(run, model, outcome)
         return outcome
 
 

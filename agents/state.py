@@ -2,9 +2,11 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypedDict
+from typing import Any, TypedDict
 
+from agents.ports import Model
 from agents.writer import RunWriter
 from infrastructure.passages import Passage
 from infrastructure.providers.types import Message, ModelReply, Usage
@@ -12,6 +14,7 @@ from services.knowledge.curated import CuratedMatch
 from services.knowledge.grounding import Citation
 from services.knowledge.scope import SHARED_SCOPE, Scope
 from services.knowledge.search import Retrieval
+from services.personas import DEFAULT_PERSONA, Persona
 from services.sessions import Turn
 
 
@@ -79,4 +82,13 @@ class RunContext:
     scope: Scope = SHARED_SCOPE
     rag_mode: str = "auto"
     knowledge_mark: int = 0  # how far the knowledge had come when its passages were looked for
+    model: Model | None = None  # what this question chose; None: the default
+    temperature: float | None = None
+    max_tokens: int | None = None
+    wishes: str = ""  # of the one who asks, for this answer
+    caller: str = ""  # with whom it takes turns where a provider is busy
     dropped_markers: int = 0  # that named no source, and were not passed on
+    persona: Persona = DEFAULT_PERSONA
+    summary: str = ""  # of what the conversation had before
+    tools: frozenset[str] | None = None  # the names that may be used; None: all
+    kept: Mapping[str, Any] | None = None  # what another process needs to go on with this run; None: it is not kept

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import structlog
 
+from agents.approvals import NO_CALL
 from agents.questions import clean_question, clean_request_id
 from agents.runner import Ask
 from backend.container import Container
@@ -49,6 +50,7 @@ class AskSocket:
         self._handlers = {
             "question": self._question,
             "cancel": self._cancel,
+            "approve": self._approve,
             "pause": self._pause,
             "resume": self._resume,
             "attach": self._attach,
@@ -134,6 +136,22 @@ class AskSocket:
             raise InvalidInput("run_id must be text.")
         await self._parts.runner.require(run_id, self._principal.user_id)
         await self._parts.runner.cancel(run_id)
+
+    async def _approve(self, frame: Mapping[str, Any]) -> None:
+        call_id, approved, run_id = frame.get("call_id"), frame.get("approved"), frame.get("run_id")
+        if not isinstance(call_id, str):
+            raise InvalidInput("call_id is missing.")
+        if not isinstance(approved, bool):
+            raise InvalidInput("approved must be true or false.")
+        if run_id is None:
+            waiting = (run for run in reversed(self._following) if self._parts.approvals.waits(run, call_id))
+            run_id = next(waiting, None)
+        elif not isinstance(run_id, str):
+            raise InvalidInput("run_id must be text.")
+        if run_id is None:
+            raise NotFound(NO_CALL)
+        await self._parts.runner.require(run_id, self._principal.user_id)
+        self._parts.approvals.answer(run_id, call_id, approved)
 
     async def _pause(self, _: Mapping[str, Any]) -> None:
         self._flowing.clear()

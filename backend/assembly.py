@@ -18,9 +18,12 @@ from infrastructure.providers.extractive import ExtractiveProvider
 from services.cache import CacheManager
 from services.embedding_choice import open_serving, settle_default
 from services.embedding_models import EmbeddingModels
+from services.embeddings import Embeddings
 from services.knowledge.index import Indexer
 from services.knowledge.library import Library
+from services.knowledge.postgres_search import PostgresSearch
 from services.knowledge.reading_process import ReadingLimits, ReadingProcess
+from services.knowledge.reranking import Reranking
 from services.knowledge.scopes import Scopes
 from services.knowledge.search import SearchIndex
 from services.knowledge.sentences import SentenceSelector
@@ -30,6 +33,9 @@ from services.reembedding import Reembedding
 log = structlog.get_logger()
 
 
+AnySearch = SearchIndex | PostgresSearch
+
+
 @dataclass(frozen=True, slots=True)
 class Knowledge:
     """What is known, how it is found, and what keeps it in step with the folder."""
@@ -37,7 +43,7 @@ class Knowledge:
     database: Database
     cache: CacheManager
     stored: StoredChunks
-    search: SearchIndex
+    search: AnySearch
     library: Library
     scopes: Scopes
     indexer: Indexer
@@ -67,13 +73,7 @@ async def open_knowledge(settings: Settings, metrics: Metrics, stack: AsyncExitS
     embeddings = await open_serving(database, wanted, opener)
     reranking = open_reranking(settings)
     stored = StoredChunks(database, embeddings.model, embeddings.dimensions)
-    search = SearchIndex(
-        embeddings,
-        LexicalIndex(settings.data_dir / "index"),
-        stored,
-        curated_threshold=settings.agent_similarity_threshold,
-        reranking=reranking,
-    )
+    search = _open_search(settings, database, embeddings, stored, reranking)
     reembedding = Reembedding(database, search, wanted)
     stack.push_async_callback(reembedding.aclose)
     if reranking is not None:
@@ -98,7 +98,17 @@ async def open_knowledge(settings: Settings, metrics: Metrics, stack: AsyncExitS
     return Knowledge(database, cache, stored, search, library, Scopes(database), indexer, reembedding, models)
 
 
-def open_models(settings: Settings, search: SearchIndex, metrics: Metrics, stack: AsyncExitStack) -> Models:
+def _open_search(
+    settings: Settings, database: Database, embeddings: Embeddings, stored: StoredChunks, reranking: Reranking | None
+) -> AnySearch:
+    threshold = settings.agent_similarity_threshold
+    if settings.search_backend == "postgres":
+        return PostgresSearch(embeddings, database, stored, curated_threshold=threshold, reranking=reranking)
+    lexical = LexicalIndex(settings.data_dir / "index")
+    return SearchIndex(embeddings, lexical, stored, curated_threshold=threshold, reranking=reranking)
+
+
+def open_models(settings: Settings, search: AnySearch, metrics: Metrics, stack: AsyncExitStack) -> Models:
     """The configured models (`extractive` where none is), closed with `stack`."""
     extractive = ExtractiveProvider(SentenceSelector(search.idf, search.analysis).best_sentences)
     return make_models(settings, extractive, metrics, stack)

@@ -20,13 +20,16 @@ from agents.graph import AnswerGraph, GraphSettings
 from agents.keeping import Keeper
 from agents.policies import CHARS_PER_TOKEN
 from agents.ports import Model
+from agents.preparing import Preparation
 from agents.runner import RunLimits, Runner
+from agents.summaries import Summaries
 from agents.titles import Titles
 from agents.toolbox import Toolbox
 from agents.tools.list_knowledge_files import list_knowledge_files
 from agents.tools.read_knowledge_file import read_knowledge_file
 from agents.tools.search_knowledge_base import search_knowledge_base
-from backend.assembly import Knowledge, open_knowledge, open_models
+from backend.agent_parts import open_agents
+from backend.assembly import AnySearch, Knowledge, open_knowledge, open_models
 from backend.background import background_work, end_what_was_left
 from backend.filing import open_files, open_storage, open_uploads
 from backend.indexing import open_indexing
@@ -42,6 +45,8 @@ from infrastructure.monitoring import Metrics
 from infrastructure.websocket_manager import WebSocketManager
 from middleware.rate_limit import CallerLimit
 from services.accounts import Accounts
+from services.agents import Agents
+from services.budgets import Budgets
 from services.cache import CacheManager
 from services.chats import Chats
 from services.conversations import Conversations
@@ -55,11 +60,11 @@ from services.knowledge.grounding import Grounder
 from services.knowledge.index import Indexer
 from services.knowledge.library import Library
 from services.knowledge.scopes import Scopes
-from services.knowledge.search import SearchIndex
 from services.knowledge.whole import WholeDocuments
 from services.passwords import Passwords
 from services.reembedding import Reembedding
 from services.sessions import SessionManager
+from services.stats import Stats
 from services.tokens import TokenSigner
 
 log = structlog.get_logger()
@@ -76,7 +81,7 @@ class Container:
     limit: CallerLimit
     database: Database
     cache: CacheManager
-    search: SearchIndex
+    search: AnySearch
     library: Library
     scopes: Scopes
     indexer: Indexer
@@ -88,6 +93,9 @@ class Container:
     feed: MemoryChatFeed
     conversations: Conversations
     chats: Chats
+    agents: Agents
+    budgets: Budgets
+    stats: Stats
     storage: FileStorage
     files: Files
     indexing: FileIndexing
@@ -179,12 +187,20 @@ def assemble(
         max_sessions=settings.max_sessions,
         ttl_seconds=settings.session_ttl_days * 86_400,
     )
+    parts = open_agents(settings, knowledge, models, stack)
+    summaries = Summaries(
+        models.model,
+        settings.history_max_tokens,
+        models.on_call,
+        lambda key, model, usage: parts.budgets.note(key, model, usage, 0),
+    )
+    stack.push_async_callback(summaries.aclose)
     runner = Runner(
         _graph(settings, knowledge, models, metrics),
         event_log,
         sessions,
         Keeper(conversations, feed, new_id=new_id, clock=time.time, worker=new_id(), on_first_exchange=titles.consider),
-        knowledge.scopes,
+        Preparation(knowledge.scopes, parts.agents, parts.budgets, summaries, models.book.choose),
         metrics,
         limits=RunLimits(
             settings.run_max_seconds, settings.run_max_tokens, settings.max_tool_iterations, settings.max_active_runs
@@ -225,6 +241,9 @@ def assemble(
         conversations=conversations,
         feed=feed,
         chats=Chats(knowledge.database, clock=utc_now, publish=feed.publish),
+        agents=parts.agents,
+        budgets=parts.budgets,
+        stats=parts.stats,
         storage=storage,
         files=open_files(settings, knowledge, storage, on_uploaded=indexing.wake),
         indexing=indexing,

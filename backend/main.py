@@ -11,6 +11,8 @@ from starlette.middleware import Middleware
 from backend.container import open_container, service_version
 from backend.filing import upload_limit
 from backend.routers import (
+    agents,
+    approvals,
     ask,
     auth,
     chat,
@@ -21,10 +23,14 @@ from backend.routers import (
     files,
     health,
     knowledge,
+    mcp,
     messages,
+    models,
+    openai,
     operations,
     pages,
     sessions,
+    stats,
     ws,
 )
 from backend.settings import Settings
@@ -54,8 +60,8 @@ objects (60 ms) and not in 7,000, as by Python's own (700, 10, 10): with 200 pac
 to 110 ms late.
 """
 ROUTERS = (
-    ask, ws, auth, chats, messages, chat_events, files, knowledge, sessions, conversations, chat, health, operations,
-    pages, embedding_models,
+    ask, approvals, ws, auth, chats, messages, chat_events, files, knowledge, sessions, conversations, chat, health,
+    operations, pages, embedding_models, models, openai, agents, stats,
 )  # fmt: skip
 RATE_HEADERS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After")
 EXPOSED_HEADERS = ("X-Request-ID", "X-Session-ID", "X-Run-ID", *RATE_HEADERS)
@@ -92,7 +98,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     install_error_handlers(app, metrics.error)
     for room in ROUTERS:
         app.include_router(room.router)
-    app.router.routes.extend([*ws.websocket_routes, *pages.static_mounts()])
+    app.router.routes.extend([*ws.websocket_routes, *mcp.routes(), *pages.static_mounts()])
     return app
 
 

@@ -12,6 +12,7 @@ Provider = Literal["openai", "ollama", "aihub", "local", "langchain", "extractiv
 CHAT_PROVIDERS: Final[tuple[Provider, ...]] = ("openai", "ollama", "aihub", "local", "langchain")
 EXTRACTIVE: Final = "extractive"
 OPENAI_CHAT_MODEL: Final = "gpt-4o-mini"
+OLLAMA_URL: Final = "http://127.0.0.1:11434"
 OLLAMA_CHAT_MODEL: Final = "llama3.2"
 LOCAL_URL: Final = "http://127.0.0.1:8080/v1"  # where llama.cpp's server listens if it is not told otherwise
 
@@ -26,7 +27,7 @@ class ModelSettings(BaseSettings):
     openai_base_url: str | None = Field(None, validation_alias=also("OPENAI_BASE_URL", "LITELLM_API_BASE"))
     openai_model: str | None = Field(None, validation_alias=also("OPENAI_MODEL", "LITELLM_MODEL"))
     agent_llm_model: str | None = None
-    ollama_base_url: str = "http://127.0.0.1:11434"
+    ollama_base_url: str = OLLAMA_URL
     ollama_chat_model: str | None = None
     aihub_url: str | None = None
     aihub_keycloak_host: str | None = None
@@ -78,7 +79,7 @@ class ModelSettings(BaseSettings):
             there.add("aihub")
         if self.local_model_url:
             there.add("local")
-        if self.ollama_chat_model or "ollama_base_url" in self.model_fields_set:
+        if self.ollama_chat_model or self.ollama_base_url != OLLAMA_URL:
             there.add("ollama")
         return tuple(name for name in CHAT_PROVIDERS if name in there)
 
@@ -96,7 +97,7 @@ class ModelSettings(BaseSettings):
 
     def model_of(self, provider: str) -> str:
         """A provider's own default model. AGENT_LLM_MODEL goes first for the provider that answers."""
-        if self.agent_llm_model and provider == self.provider:
+        if self.agent_llm_model and provider == self.provider != EXTRACTIVE:
             return self.agent_llm_model
         openai = self.openai_model or OPENAI_CHAT_MODEL
         return {
@@ -113,7 +114,7 @@ class ModelSettings(BaseSettings):
 
     @field_validator("openai_base_url", "ollama_base_url", "aihub_url", "aihub_keycloak_host", "local_model_url")
     @classmethod
-    def _addresses(cls, value: str | None) -> str | None:
+    def _model_addresses(cls, value: str | None) -> str | None:
         return an_address(value)
 
     @field_validator("model_fallbacks", "model_choices", mode="before")

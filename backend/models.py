@@ -55,14 +55,17 @@ def make_models(settings: Settings, extractive: ExtractiveProvider, metrics: Met
         ValueError: an address or a key cannot be used, or there is no such LangChain model.
     """
     tokens = _tokens(settings, stack)
-    providers = {name: _provider(settings, name, tokens, metrics) for name in settings.providers}
+    providers: dict[str, _Provider] = {name: _provider(settings, name, tokens, metrics) for name in settings.providers}
     for provider in providers.values():
         stack.push_async_callback(provider.upstream.aclose)
     care = Care(settings.provider_max_retries, settings.provider_total_timeout_seconds)
 
     def guarded(name: str, model: str) -> GuardedModel:
         provider = providers[name]
-        return GuardedModel(provider.upstream, provider.gate, care, model=model if name != "langchain" else None)
+        one_of_many = name != "langchain"
+        if not one_of_many and model not in (settings.model_of(name), provider.upstream.model):
+            raise KeyError(model)  # what was loaded is one model
+        return GuardedModel(provider.upstream, provider.gate, care, model=model if one_of_many else None)
 
     def opened(name: str, model: str, alone: bool) -> Model:
         if name == EXTRACTIVE:
@@ -157,7 +160,7 @@ def _listed(settings: Settings, tokens: OAuthTokens | None, providers: Mapping[s
 
 
 def _counting(metrics: Metrics, *, gated: bool) -> Callable[[str, str], None]:
-    """Counts calls: each try of a provider where it passes its gate, and those of what has no gate where it is called."""
+    """Counts each try of a provider where it passes its gate, and the calls of what has no gate where it is called."""
 
     def count(provider: str, outcome: str) -> None:
         if gated is not (provider in CHAT_PROVIDERS):

@@ -28,6 +28,7 @@ class KnowledgeSettings(BaseSettings):
     knowledge_dir: Path = Field(Path("knowledge"), validation_alias=also("KNOWLEDGE_DIR", "KNOWLEDGE_BASE_PATH"))
     chunk_size: int = Field(1200, ge=200, le=20_000)
     chunk_overlap: int = Field(150, ge=0)
+    search_backend: Literal["embedded", "postgres"] = "embedded"
     agent_similarity_threshold: float = Field(0.7, ge=0, le=1)
     agent_max_results: int = Field(6, ge=1, le=50)
     cache_enabled: bool = True
@@ -125,11 +126,15 @@ class AgentSettings(BaseSettings):
 
     question_max_chars: int = Field(2000, ge=3, le=30_000)
     max_tool_iterations: int = Field(5, ge=0, le=50)
+    tool_seconds: float = Field(20.0, gt=0)
+    approval_seconds: float = Field(600.0, gt=0)
+    mcp_config: Path | None = None
     run_max_seconds: float = Field(180.0, gt=0)
     run_max_tokens: int = Field(100_000, ge=1)
     run_log_seconds: float = Field(900.0, gt=0)
     run_log_max_bytes: int = Field(4 * 1024 * 1024, ge=4096)
     max_active_runs: int = Field(1000, ge=1)
+    tokens_per_user_per_day: int | None = Field(None, ge=0)
     max_session_history: int = Field(50, ge=0, validation_alias=also("MAX_SESSION_HISTORY"))
     history_max_tokens: int = Field(2000, ge=0)
     full_file_max_tokens: int = Field(12_000, ge=100)
@@ -238,6 +243,12 @@ class Settings(
     @property
     def production(self) -> bool:
         return self.environment == "production"
+
+    @model_validator(mode="after")
+    def _a_database_that_can_search(self) -> "Settings":
+        if self.search_backend == "postgres" and not self.database_url.startswith("postgres"):
+            raise ValueError("SEARCH_BACKEND=postgres needs a PostgreSQL DATABASE_URL")
+        return self
 
     @model_validator(mode="after")
     def _a_secret_worth_the_name(self) -> "Settings":

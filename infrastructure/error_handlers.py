@@ -1,4 +1,6 @@
-"""Errors become responses here, and nowhere else: one shape, a stable `type`, nothing of the inside."""
+"""Errors become responses here, and nowhere else: one shape (below /v1 OpenAI's), a stable `type`, nothing of the
+inside.
+"""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +17,7 @@ from starlette.responses import Response
 
 from infrastructure.database.engine import is_unavailable
 from infrastructure.errors import AskGraphError, StorageUnavailable
+from infrastructure.openai_errors import is_openai_path, openai_response
 
 log = structlog.get_logger()
 STATUS_OF_KIND = {
@@ -57,6 +60,18 @@ def error_response(
     return Response(body, code, headers, media_type="application/json")
 
 
+def error_answer(
+    scope: Mapping[str, Any], kind: str, detail: str, *, status: int | None = None,
+    headers: Mapping[str, str] | None = None, error: AskGraphError | None = None, **more: Any,
+) -> Response:  # fmt: skip
+    """The error as who asks there reads it: below /v1 in OpenAI's shape, elsewhere in the service's own."""
+    if is_openai_path(scope["path"]):
+        code = status or STATUS_OF_KIND.get(kind, 500)
+        problems = more.get("errors", ()) if error is None else ()
+        return openai_response(kind, code, detail, dict(headers or {}), error=error, problems=problems)
+    return error_response(request_id_of(scope), kind, detail, status=status, headers=headers, **more)
+
+
 def retry_after_header(seconds: float | None) -> dict[str, str]:
     return {} if seconds is None else {"Retry-After": str(max(1, math.ceil(seconds)))}
 
@@ -67,7 +82,7 @@ def request_id_of(scope: Mapping[str, Any]) -> str:
 
 
 def install_error_handlers(app: FastAPI, on_error: OnError) -> None:
-    """Turn the service's errors, FastAPI's and Starlette's into the one shape; `on_error` is told the kind."""
+    """Turn the service's errors, FastAPI's and Starlette's into their shape; `on_error` is told the kind."""
 
     async def known(request: Request, error: Exception) -> Response:
         assert isinstance(error, AskGraphError)  # noqa: S101  registered for this type
@@ -76,22 +91,20 @@ def install_error_handlers(app: FastAPI, on_error: OnError) -> None:
         more: dict[str, Any] = {}
         if error.kind == "validation_error":
             more["errors"] = [{"loc": ["body"], "msg": error.message}]
-        return error_response(request_id_of(request.scope), error.kind, error.message, headers=headers, **more)
+        return error_answer(request.scope, error.kind, error.message, headers=headers, error=error, **more)
 
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)  # noqa: S101  registered for this type
         on_error("validation_error")
         problems = _problems(error.errors())
         detail = "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in problems[:3])
-        return error_response(request_id_of(request.scope), "validation_error", detail, errors=problems)
+        return error_answer(request.scope, "validation_error", detail, errors=problems)
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101  registered for this type
         kind = KIND_OF_STATUS.get(error.status_code, "error")
         on_error(kind)
-        return error_response(
-            request_id_of(request.scope), kind, str(error.detail), status=error.status_code, headers=error.headers
-        )
+        return error_answer(request.scope, kind, str(error.detail), status=error.status_code, headers=error.headers)
 
     async def storage(request: Request, error: Exception) -> Response:
         if not is_unavailable(error):

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from infrastructure.error_handlers import retry_after_header
 from infrastructure.errors import AskGraphError, StorageUnavailable, Unauthorized
+from infrastructure.openai_errors import is_openai_path
 from middleware.refusal import refuse
 from services.principals import ANONYMOUS, Principal
 from services.tokens import not_valid
@@ -22,6 +23,7 @@ from services.tokens import not_valid
 SIGN_IN = "Sign in first."
 KEY_PREFIX = "ask_"
 SHOWN = re.compile(r"[!-~]{1,4096}\Z")  # what a token or a key is made of at most: nothing else is looked up
+OURS = re.compile(rf"{KEY_PREFIX}|[^.]*\.[^.]*\.[^.]*\Z")  # a key, or a JWT's three parts
 STORAGE_ERRORS = (SQLAlchemyError, OSError)  # the latter where no connection can be made
 
 OPERATIONS = frozenset(
@@ -55,8 +57,8 @@ class Authenticator(Protocol):
 class Authentication:
     """Puts who asks into `scope["state"]["principal"]`; where the credential is bad, why into `["refused"]`.
 
-    Without a credential nothing is done, nor on open pages, whatever is shown there. Sockets are let pass: their door
-    asks (browsers cannot set headers there).
+    Without a credential nothing is done, nor on open pages, whatever is shown there; below /v1 see `presented`. Sockets
+    are let pass: their door asks (browsers cannot set headers there).
     """
 
     def __init__(self, app: ASGIApp, accounts: Callable[[Scope], Authenticator]) -> None:
@@ -67,7 +69,7 @@ class Authentication:
         if scope["type"] == "http":
             state = scope["state"]
             state["principal"] = ANONYMOUS
-            if not is_open(scope["path"]) and (shown := credentials(scope)):
+            if not is_open(scope["path"]) and (shown := presented(scope)):
                 try:
                     state["principal"] = await identify(self._accounts(scope), shown)
                 except AskGraphError as error:
@@ -107,6 +109,14 @@ class Admission:
 def is_open(path: str) -> bool:
     """Whether this page is for everybody: health, documentation, the page with its files, and the ways to sign in."""
     return path in OPEN or path.startswith(OPEN_FOLDER)
+
+
+def presented(scope: Scope) -> list[str]:
+    """What is to be looked up. Below /v1 only what looks like a token or a key of ours: OpenAI's clients always send a
+    key, a made-up one where none is needed, and whoever sends that is nobody.
+    """
+    shown = credentials(scope)
+    return [one for one in shown if OURS.match(one)] if is_openai_path(scope["path"]) else shown
 
 
 def credentials(scope: Scope) -> list[str]:

@@ -14,16 +14,16 @@ from sqlalchemy.exc import IntegrityError
 
 from infrastructure.database.engine import Database
 from infrastructure.database.models import new_id
+from infrastructure.database.repositories.agents import AgentRepository
 from infrastructure.database.repositories.chats import ChatRepository, ChatView
 from infrastructure.database.repositories.messages import FeedbackView, MessageRepository, MessageView, two_messages
 from infrastructure.database.repositories.turns import NO_CHAT, NO_MESSAGE
 from infrastructure.errors import Conflict, InvalidInput, NotFound, Unauthorized
+from services.agents import NO_AGENT
 from services.chat_feed import CHAT_DELETED, CHAT_UPDATED
 from services.chat_search import spellings
 
 __all__ = ["UNSET", "ChatView", "Chats", "FeedbackView", "MessageView", "Page", "Publish", "Unset"]
-
-NO_AGENT = "No such agent."
 
 Item = TypeVar("Item")
 Publish = Callable[[str, str, dict[str, Any]], None]
@@ -75,15 +75,14 @@ class Chats:
         """Begin an empty chat.
 
         Raises:
-            NotFound: no such agent.
+            NotFound: no such agent, or another user's.
             Unauthorized: the owner's account is gone.
         """
-        if agent_id is not None:
-            raise NotFound(NO_AGENT)  # there are no agents yet
         now = self._clock()
         values = {
             "id": new_id(),
             "user_id": owner,
+            "agent_id": agent_id,
             "title": title,
             "details": metadata or {},
             "is_archived": False,
@@ -94,6 +93,8 @@ class Chats:
         }
         try:
             async with self._database.write() as session:
+                if agent_id is not None and not await AgentRepository(session).usable(agent_id, owner):
+                    raise NotFound(NO_AGENT)
                 return await ChatRepository(session).add(values)
         except IntegrityError:  # deleted between being recognised and here
             raise Unauthorized("Sign in first.") from None

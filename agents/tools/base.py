@@ -29,27 +29,40 @@ class ToolResult:
     passages: tuple[Passage, ...] = ()
 
 
+def _any(_: str) -> None:
+    """Takes whatever comes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tool:
     """`run` takes the model's JSON arguments as text, and the scope of the one who asks; it raises ToolFailed with a
-    message for the model."""
+    message for the model. `check` raises the same for arguments that `run` would not take, and does nothing else.
+
+    One with `side_effects` changes something outside: a person is asked before it runs.
+    """
 
     spec: ToolSpec
     run: Callable[[str, Scope], Awaitable[ToolResult]]
+    side_effects: bool = False
+    check: Callable[[str], None] = _any
 
 
 A = TypeVar("A", bound=Arguments)
 
 
 def make_tool(
-    name: str, description: str, arguments: type[A], call: Callable[[A, Scope], Awaitable[ToolResult]]
-) -> Tool:
+    name: str, description: str, arguments: type[A], call: Callable[[A, Scope], Awaitable[ToolResult]], *,
+    side_effects: bool = False,
+) -> Tool:  # fmt: skip
     """A tool whose JSON Schema and checks both come from `arguments`."""
 
     async def run(text: str, scope: Scope) -> ToolResult:
         return await call(parse_arguments(arguments, text), scope)
 
-    return Tool(ToolSpec(name, description, _schema(arguments)), run)
+    def check(text: str) -> None:
+        parse_arguments(arguments, text)
+
+    return Tool(ToolSpec(name, description, _schema(arguments)), run, side_effects, check)
 
 
 def parse_arguments(arguments: type[A], text: str) -> A:

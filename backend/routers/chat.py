@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from agents.ports import Model
 from agents.questions import clean_request_id
 from agents.runner import Ask, RunHandle
 from backend.answer_streams import ConversationStream, TextStream
@@ -22,6 +23,7 @@ from backend.schemas.aliases import (
     PromptResponse,
 )
 from backend.schemas.ask import error_responses
+from infrastructure.errors import InvalidInput
 from services.principals import Principal
 
 router = APIRouter(
@@ -87,6 +89,23 @@ async def start(
     return await parts.runner.start(
         Ask(
             body.question, caller, chat_id, keep=True, request_id=request_id, owner=who.user_id,
-            must_exist=body.must_exist, file_ids=body.files, rag_mode=body.mode,
+            must_exist=body.must_exist, file_ids=body.files, rag_mode=body.mode, model=chosen_model(parts, body),
+            temperature=body.answer_temperature, max_tokens=body.answer_tokens,
         )
     )  # fmt: skip
+
+
+def chosen_model(parts: Container, body: PromptRequest | MessageRequest) -> Model | None:
+    """The model that the request names; None for the default.
+
+    Older clients always name one. Where the operator offers no choice it is not looked at; where MODEL_CHOICES is set,
+    one that may not be chosen is refused.
+    """
+    if body.model_name is None and body.source is None:
+        return None
+    try:
+        return parts.models.book.choose(body.source, body.model_name)
+    except InvalidInput:
+        if parts.settings.model_choices:
+            raise
+        return None

@@ -47,6 +47,18 @@ class PromptRequest(BaseModel):
         return False
 
     @property
+    def source(self) -> str | None:
+        return None
+
+    @property
+    def answer_temperature(self) -> float | None:
+        return None
+
+    @property
+    def answer_tokens(self) -> int | None:
+        return None
+
+    @property
     def files(self) -> tuple[str, ...]:
         return ()
 
@@ -78,6 +90,18 @@ class MessageRequest(BaseModel):
     @property
     def must_exist(self) -> bool:
         return self.conversation_id is not None
+
+    @property
+    def source(self) -> str | None:
+        return self.model_source
+
+    @property
+    def answer_temperature(self) -> float | None:
+        return self.temperature
+
+    @property
+    def answer_tokens(self) -> int | None:
+        return self.max_tokens
 
     @property
     def files(self) -> tuple[str, ...]:

@@ -90,6 +90,15 @@ class CancelFrame(_Frame):
     run_id: str | None = None
 
 
+class ApproveFrame(_Frame):
+    """Answer a call that waits (`step` with `approval_required`). Without `run_id` it is of a run that is read here."""
+
+    type: Literal["approve"]
+    call_id: str
+    approved: bool
+    run_id: str | None = None
+
+
 class PauseFrame(_Frame):
     type: Literal["pause"]
 
@@ -118,8 +127,8 @@ class PingFrame(_Frame):
 
 
 ClientFrame = Annotated[
-    QuestionFrame | CancelFrame | PauseFrame | ResumeFrame | AttachFrame | AuthFrame | HeartbeatResponseFrame
-    | PingFrame,
+    QuestionFrame | CancelFrame | ApproveFrame | PauseFrame | ResumeFrame | AttachFrame | AuthFrame
+    | HeartbeatResponseFrame | PingFrame,
     Field(discriminator="type"),
 ]  # fmt: skip
 

@@ -17,7 +17,11 @@ FORMAT = 1
 
 _LOCK = 0x4173_6B47_5365_6172  # "AskGSear": the key of the advisory lock for making tables and indexes
 _NAMES = ("search_chunk_$", "search_question_$", "search_term_$", "search_partition_$")
-_BUILD_MEMORY = "1GB"  # a limit; the graph of 100,000 vectors of 256 dimensions takes some 90 MB
+# A limit: the graph of 100,000 vectors of 256 dimensions takes some 100 MB. Several workers would share it in /dev/shm,
+# for which a container has 64 MB.
+_BUILD_SETTINGS = text(
+    "SELECT set_config('maintenance_work_mem', '1GB', true), set_config('max_parallel_maintenance_workers', '0', true)"
+)
 
 # Rows are some 2.5 KB, just above what PostgreSQL would begin to compress and to put elsewhere.
 _TABLES = (
@@ -48,9 +52,9 @@ _TABLES = (
 _INDEXES = (
     "CREATE INDEX search_chunk_lexemes_$ ON search_chunk_$ USING gin (lexemes) WITH (fastupdate = off)",
     """CREATE INDEX search_chunk_shared_$ ON search_chunk_$ USING hnsw (embedding halfvec_ip_ops)
-        WITH (m = 16, ef_construction = 128) WHERE partition = ''""",
+        WITH (m = 24, ef_construction = 200) WHERE partition = ''""",
     """CREATE INDEX search_chunk_owned_$ ON search_chunk_$ USING hnsw (embedding halfvec_ip_ops)
-        WITH (m = 16, ef_construction = 128) WHERE partition <> ''""",
+        WITH (m = 24, ef_construction = 200) WHERE partition <> ''""",
     "CREATE INDEX search_question_near_$ ON search_question_$ USING hnsw (embedding halfvec_ip_ops)",
 )
 
@@ -93,7 +97,7 @@ class SearchTables:
         async with database.write() as session:
             await _lock(session)
             if not await self._has(session, "search_question_near_$"):  # the last one that is made
-                await session.execute(text(f"SET LOCAL maintenance_work_mem = '{_BUILD_MEMORY}'"))
+                await session.execute(_BUILD_SETTINGS)
                 for sql in _INDEXES:
                     await session.execute(self.statement(sql))
             for name in _NAMES:

@@ -24,6 +24,7 @@ _LONGEST_TERM = 64  # longer runs are base64 or hashes: nobody asks for them by 
 _BRITISH = re.compile(r"(?<=[a-z]{3})is(?=(?:e[drs]?|ers|ing|ations?|able)\b)")
 _PLURAL = re.compile(r"\b([A-Z]{2,6}|[A-Z]{0,2}\d{1,2})s\b")  # of an acronym, which the stemmer takes for a word
 _HYPHENED = re.compile(r"\b(\w{1,5})-(\w{1,20})\b")
+_GLUED = re.compile(r"[A-Za-z]\d")
 _NUMBERED = re.compile(r"\b([A-Za-z]{2,12})(\d{1,6})\b")
 
 
@@ -39,7 +40,9 @@ def widen_spelling(text: str) -> str:
     as `reentrancy` too, `ERC20` as `ERC-20`.
     """
     folded = fold_spelling(text)
-    return _NUMBERED.sub(r"\1\2 \1 \2", _HYPHENED.sub(r"\1-\2 \1\2", folded))
+    if "-" in folded:  # a look costs a twentieth of the substitution
+        folded = _HYPHENED.sub(r"\1-\2 \1\2", folded)
+    return _NUMBERED.sub(r"\1\2 \1 \2", folded) if _GLUED.search(folded) else folded
 
 
 class Analyzer:

@@ -37,6 +37,8 @@ class ChatBody:
             body["stop"] = list(request.stop)
         if request.tools:
             body["tools"] = self._encoded_tools(request.tools)
+        if request.options:
+            body.update(request.options)
         try:
             return orjson.dumps(body)
         except orjson.JSONEncodeError:

@@ -7,16 +7,17 @@ speaks to. LangChain is imported where it is used: importing it takes seconds.
 import asyncio
 import importlib
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 
-from infrastructure.errors import AskGraphError, ProviderProtocolError, ProviderUnavailable
+from infrastructure.errors import AskGraphError, ProviderError, ProviderProtocolError, ProviderUnavailable
 from infrastructure.providers.chat_body import as_openai_tool
-from infrastructure.providers.refusals import error_words, refusal
+from infrastructure.providers.refusals import error_words, refusal, refused_try
 from infrastructure.providers.reply import MAX_ANSWER, estimated_usage
+from infrastructure.providers.retry import TryAgain, retry_after_seconds
 from infrastructure.providers.timeouts import NO_START, Timeouts, Watch
 from infrastructure.providers.tool_calls import ToolCallPieces
 from infrastructure.providers.types import Emit, Message, ModelReply, ModelRequest, Usage
@@ -29,7 +30,10 @@ log = structlog.get_logger(__name__)
 
 
 class LangChainProvider:
-    """A `BaseChatModel` as a model of ours. Retries are the wrapped model's own affair."""
+    """A `BaseChatModel` as a model of ours. It answers as the one model that it is, whatever a request names.
+
+    Each call is one try (`guarded.py` tries again), so the wrapped model should have no retries of its own.
+    """
 
     def __init__(
         self,
@@ -56,58 +60,72 @@ class LangChainProvider:
         return self._name
 
     async def stream(self, request: ModelRequest, emit: Emit) -> ModelReply:
-        """Answer `request`; see `agents.ports.Model` for what holds of every model."""
+        """Answer `request`; see `agents.ports.Model` for what holds of every model.
+
+        Raises:
+            TryAgain: a passing fault, and nothing of an answer has come.
+        """
         reply = _Reply(self._max_answer)
         try:
             async with asyncio.timeout(None) as scope:
-                watch = Watch(scope, self._timeouts)
+                watch = Watch(scope, self._timeouts, request.deadline)
                 watch.expect(self._timeouts.first_event, NO_START)
                 try:
                     await self._read(request, reply, emit, watch)
                 finally:
                     watch.close()
+            return reply.finish(request, self.model)
         except TimeoutError as fault:
             if not scope.expired():
                 raise
-            raise ProviderUnavailable(watch.verdict) from fault
-        return reply.finish(request, self.model)
+            error = ProviderUnavailable(watch.verdict)
+            error.said = reply.said
+            raise error from fault
+        except ProviderError as error:
+            error.said = reply.said
+            raise
 
     async def aclose(self) -> None:
         """A chat model closes its own connections when it is collected."""
 
     async def _read(self, request: ModelRequest, reply: "_Reply", emit: Emit, watch: Watch) -> None:
         messages = [as_langchain_message(message) for message in request.messages]
-        options = {"max_tokens": request.max_tokens, "temperature": request.temperature}
-        options = {option: value for option, value in options.items() if value is not None}
+        options: dict[str, Any] = {"max_tokens": request.max_tokens, "temperature": request.temperature}
+        options = known_fields(type(self._chat_model), {k: v for k, v in options.items() if v is not None})
+        if request.stop:
+            options["stop"] = list(request.stop)
         runnable: Any = self._chat_model
         if request.tools:
             runnable = runnable.bind_tools([as_openai_tool(tool) for tool in request.tools])
         stream = cast("AsyncGenerator[AIMessageChunk]", runnable.astream(messages, **options))
         async with aclosing(stream) as chunks:
-            while (chunk := await self._next(chunks)) is not None:
+            while (chunk := await self._next(chunks, reply)) is not None:
                 watch.alive()
                 if text := reply.take(chunk):
                     emit(text)
 
-    async def _next(self, chunks: "AsyncGenerator[AIMessageChunk]") -> "AIMessageChunk | None":
+    async def _next(self, chunks: "AsyncGenerator[AIMessageChunk]", reply: "_Reply") -> "AIMessageChunk | None":
         try:
             return await anext(chunks, None)
         except AskGraphError:
             raise
         except Exception as fault:  # every integration raises classes of its own
-            raise self._translated(fault) from fault
+            raise self._translated(fault, reply.begun) from fault
 
-    def _translated(self, fault: Exception) -> AskGraphError:
+    def _translated(self, fault: Exception, begun: bool) -> ProviderError:
         """By its status where it has one, as the SDKs' errors do; else the model is taken to be out of reach."""
         status = getattr(fault, "status_code", None)
         body = getattr(fault, "body", None)
         words = error_words(body) or error_words({"code": getattr(fault, "code", None)})
-        log.warning("provider_failed", provider=self._name, error=type(fault).__name__, status=status)
+        log.warning("provider_refused", provider=self._name, error=type(fault).__name__, status=status)
         if isinstance(status, int) and status >= 300:
-            return refusal(status, words)
+            return refusal(status, words) if begun else refused_try(status, words, _retry_after(fault))
         if isinstance(fault, json.JSONDecodeError | UnicodeDecodeError):
             return ProviderProtocolError("The model sent broken JSON.")
-        return ProviderUnavailable("The model cannot be reached.")
+        error = ProviderUnavailable("The model cannot be reached.")
+        if not begun and (isinstance(fault, OSError) or "Connect" in type(fault).__name__):
+            return TryAgain(error, type(fault).__name__)
+        return error
 
 
 class _Reply:
@@ -120,8 +138,15 @@ class _Reply:
         self._calls = ToolCallPieces()
         self._usage = Usage()
         self._finish_reason: str | None = None
+        self.begun = False  # whether any chunk has come
+
+    @property
+    def said(self) -> bool:
+        """Whether any text has been given out."""
+        return self._size > 0
 
     def take(self, chunk: "AIMessageChunk") -> str:
+        self.begun = True
         for piece in chunk.tool_call_chunks:
             self._calls.add(piece.get("index"), piece.get("id"), piece.get("name"), piece.get("args"))
         if usage := chunk.usage_metadata:
@@ -173,7 +198,8 @@ def as_langchain_message(message: Message) -> "BaseMessage":
 
 
 def load_chat_model(path: str, **options: Any) -> "BaseChatModel":
-    """The chat model of a class named as `package.module:Class`, made with `options`. Blocks while it imports.
+    """The chat model of a class named as `package.module:Class`, made with those `options` that it has a field for.
+    Blocks while it imports.
 
     Raises:
         ValueError: there is no such class, or it is no chat model.
@@ -187,7 +213,18 @@ def load_chat_model(path: str, **options: Any) -> "BaseChatModel":
         raise ValueError("a chat model is named as package.module:Class, of an installed package") from fault
     if not (isinstance(found, type) and issubclass(found, BaseChatModel)):
         raise ValueError("that class is no LangChain chat model")
-    return found(**options)
+    return found(**known_fields(found, options))
+
+
+def known_fields(model: type["BaseChatModel"], options: dict[str, Any]) -> dict[str, Any]:
+    """Those options that the class has a field for, under its own name or another."""
+    names = {name for field, about in model.model_fields.items() for name in (field, about.alias)}
+    return {option: value for option, value in options.items() if option in names}
+
+
+def _retry_after(fault: Exception) -> float | None:
+    headers = getattr(getattr(fault, "response", None), "headers", None)
+    return retry_after_seconds(headers.get("retry-after")) if isinstance(headers, Mapping) else None
 
 
 def _object(arguments: str) -> dict[str, Any] | None:

@@ -11,12 +11,12 @@ import orjson
 import structlog
 
 from infrastructure.errors import ProviderError, ProviderProtocolError, ProviderUnavailable
-from infrastructure.providers.body import read_body
+from infrastructure.providers.body import read_body, read_limited
 from infrastructure.providers.chat_body import ChatBody
 from infrastructure.providers.endpoint import Endpoint, Token, hang_up
 from infrastructure.providers.refusals import error_words, refused_try
 from infrastructure.providers.reply import MAX_ANSWER, ReplyPieces, ended_early
-from infrastructure.providers.retry import Backoff, Sleep, TryAgain, retry_after_seconds, retrying
+from infrastructure.providers.retry import TryAgain, retry_after_seconds
 from infrastructure.providers.sse import MAX_LINE, DataLines
 from infrastructure.providers.timeouts import NO_START, STALLED, Timeouts, Watch
 from infrastructure.providers.types import Emit, ModelReply, ModelRequest
@@ -31,9 +31,9 @@ LET_GO_SECONDS = 0.1  # for the end of a body whose [DONE] has come
 class OpenAIProvider:
     """A model behind `/chat/completions`, streamed, with tools.
 
-    `api_key` is a key, an async function that gives a token, or None. A try is repeated only while nothing of an
-    answer has come. Nothing of the key, the URL or the endpoint's own words is in an error or a log line, but for its
-    error code where that is a plain word.
+    `api_key` is a key, something that gives tokens, or None. Each call is one try (`guarded.py` tries again). Nothing
+    of the key, the URL or the endpoint's own words is in an error or a log line, but for its error code where that is a
+    plain word.
     """
 
     def __init__(
@@ -44,22 +44,21 @@ class OpenAIProvider:
         model: str,
         name: str = "openai",
         timeouts: Timeouts | None = None,
-        max_retries: int = 2,
+        verify_ssl: bool = True,
         max_answer: int = MAX_ANSWER,
         max_line: int = MAX_LINE,
-        backoff: Backoff | None = None,
-        sleep: Sleep = asyncio.sleep,
     ) -> None:
+        """
+        Raises:
+            ValueError: the URL is not an HTTP one, or the key cannot stand in a header.
+        """
         self._timeouts = timeouts or Timeouts()
-        self._endpoint = Endpoint(base_url, "/chat/completions", api_key, self._timeouts.connect)
+        self._endpoint = Endpoint(base_url, "/chat/completions", api_key, self._timeouts.connect, verify_ssl=verify_ssl)
         self._body = ChatBody(model)
         self._name = name
         self._model = model
-        self._max_retries = max_retries
         self._max_answer = max_answer
         self._max_line = max_line
-        self._backoff = backoff or Backoff()
-        self._sleep = sleep
 
     @property
     def name(self) -> str:
@@ -70,40 +69,49 @@ class OpenAIProvider:
         return self._model
 
     async def stream(self, request: ModelRequest, emit: Emit) -> ModelReply:
-        """Answer `request`; see `agents.ports.Model` for what holds of every model."""
+        """Answer `request`; see `agents.ports.Model` for what holds of every model.
+
+        Raises:
+            TryAgain: a passing fault, and nothing of an answer has come.
+        """
         body = self._body.encode(request)
+        model = request.model or self._model
         reply = ReplyPieces(self._max_answer)
         try:
             async with asyncio.timeout(None) as scope:
-                watch = Watch(scope, self._timeouts)
+                watch = Watch(scope, self._timeouts, request.deadline)
                 try:
-                    await retrying(
-                        lambda: self._try(body, reply, emit, watch),
-                        max_retries=self._max_retries,
-                        backoff=self._backoff,
-                        sleep=self._sleep,
-                        on_retry=self._on_retry,
-                    )
+                    await self._ask(body, model, reply, emit, watch)
                 finally:
                     watch.close()
+            return reply.finish(request, model)
         except TimeoutError as fault:
             if not scope.expired():
                 raise
-            if reply.finish_reason is None:  # else only the stream's formal end is missing
-                raise self._failed(ProviderUnavailable(watch.verdict)) from fault
-        except ProviderError as fault:
-            raise self._failed(fault) from fault.__cause__
-        return reply.finish(request, self._model)
+            if reply.finish_reason is not None:  # only the stream's formal end is missing
+                return reply.finish(request, model)
+            error = ProviderUnavailable(watch.verdict)
+            error.said = reply.said
+            raise error from fault
+        except ProviderError as error:
+            error.said = reply.said
+            raise
 
     async def aclose(self) -> None:
         await self._endpoint.aclose()
 
-    async def _try(self, body: bytes, reply: ReplyPieces, emit: Emit, watch: Watch) -> None:
+    def refused(self, status: int, model: str, error: ProviderError) -> ProviderError:
+        """What a refusal by `status` comes to; a provider that knows more of its own may say more."""
+        return error
+
+    async def _ask(self, body: bytes, model: str, reply: ReplyPieces, emit: Emit, watch: Watch) -> None:
         watch.expect(self._timeouts.first_event, NO_START)
         response = None
         whole = False
         try:
             response = await self._endpoint.post(body)
+            if response.status != 200:
+                raise self.refused(response.status, model, await _refusal(response))
             await self._take(response, reply, emit, watch)
             whole = response.content.at_eof()
         except aiohttp.ClientError as fault:
@@ -112,13 +120,10 @@ class OpenAIProvider:
         finally:
             if not whole:
                 await hang_up(response)
-            watch.rest()
 
     async def _take(self, response: aiohttp.ClientResponse, reply: ReplyPieces, emit: Emit, watch: Watch) -> None:
-        if response.status != 200:
-            raise await _refused(response)
         if response.headers.get("Content-Type", "").lower().startswith("application/json"):
-            reply.read([await _limited(response, MAX_WHOLE_BODY)], emit)
+            reply.read([await read_limited(response, MAX_WHOLE_BODY)], emit)
         else:
             await self._read_stream(response, reply, emit, watch)
 
@@ -145,40 +150,17 @@ class OpenAIProvider:
             raise ended_early()
         return None
 
-    def _on_retry(self, failed: int, pause: float, reason: str) -> None:
-        log.warning("provider_retry", provider=self._name, failed=failed, pause=round(pause, 3), reason=reason)
 
-    def _failed(self, fault: ProviderError) -> ProviderError:
-        log.warning("provider_failed", provider=self._name, kind=fault.kind, reason=fault.message)
-        return fault
-
-
-async def _refused(response: aiohttp.ClientResponse) -> Exception:
+async def _refusal(response: aiohttp.ClientResponse) -> ProviderError:
     """What a status other than 200 means. Of the body only the error's code and type are looked at."""
     retry_after = retry_after_seconds(response.headers.get("Retry-After"))
     try:
-        answer = orjson.loads(await _limited(response, MAX_ERROR_BODY))
+        answer = orjson.loads(await read_limited(response, MAX_ERROR_BODY))
     except (orjson.JSONDecodeError, aiohttp.ClientError, ProviderProtocolError):
         answer = None
     words = error_words(answer.get("error")) if isinstance(answer, dict) else ()
     log.warning("provider_refused", status=response.status, code=words[0] if words else None)
     return refused_try(response.status, words, retry_after)
-
-
-async def _limited(response: aiohttp.ClientResponse, limit: int) -> bytes:
-    pieces: list[bytes] = []
-    size = 0
-
-    def take(data: bytes) -> bool:
-        nonlocal size
-        size += len(data)
-        if size > limit:
-            raise ProviderProtocolError("The model sent too much.")
-        pieces.append(data)
-        return False
-
-    await read_body(response, take)
-    return b"".join(pieces)
 
 
 async def _let_go(response: aiohttp.ClientResponse) -> None:
@@ -190,7 +172,7 @@ async def _let_go(response: aiohttp.ClientResponse) -> None:
             await response.content.readany()
 
 
-def _broken(fault: Exception, begun: bool) -> Exception:
+def _broken(fault: Exception, begun: bool) -> ProviderError:
     """What a broken connection means, before and after the answer has begun."""
     if isinstance(fault, aiohttp.ClientResponseError):
         return ProviderProtocolError("The model sent broken HTTP.")

@@ -41,7 +41,7 @@ def refusal(status: int, words: tuple[str, ...] = (), retry_after: float | None 
     return ProviderRejected("The model refused the request.")
 
 
-def refused_try(status: int, words: tuple[str, ...], retry_after: float | None) -> Exception:
+def refused_try(status: int, words: tuple[str, ...], retry_after: float | None) -> ProviderError:
     """The same for one of several tries: `TryAgain` where another may succeed."""
     error = refusal(status, words, retry_after)
     if status in WORTH_A_RETRY and isinstance(error, ProviderUnavailable):

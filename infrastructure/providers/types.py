@@ -1,6 +1,6 @@
 """What goes into a model and what comes out of it, whichever model it is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -43,8 +43,8 @@ class ToolSpec:
 class ModelRequest:
     """One call of a model.
 
-    `messages` is all that a chat model needs. What a provider does not know of the rest, it leaves out. `question` and `passages` say the same in pieces, for a provider that
-    answers without a model; `passages[n - 1]` is source number n.
+    `messages` is all that a chat model needs; what a provider does not know of the rest, it leaves out. `question` and
+    `passages` say the same in pieces, for one that answers without a model; `passages[n - 1]` is source number n.
     """
 
     messages: tuple[Message, ...]
@@ -59,6 +59,7 @@ class ModelRequest:
     deadline: float | None = None  # in the event loop's time: a try ends with it
     may_fall_back: bool = True  # False: text of this answer has been said, and no other model may go on with it
     taken_over: "TakenOver | None" = None
+    options: Mapping[str, Any] | None = None  # more of the body, where the endpoint speaks OpenAI's API
 
 
 TakenOver = Callable[[str, str], None]

@@ -18,7 +18,7 @@ AnyVectors = VectorSnapshot | BlockSnapshot
 
 def settled(vectors: AnyVectors, faiss_from: int = FAISS_FROM) -> AnyVectors:
     """The same vectors as they should be kept; `vectors` itself if they are kept so. Building an index blocks, for
-    some 20 µs a vector.
+    up to 20 µs a vector.
     """
     if isinstance(vectors, VectorSnapshot):
         return vectors if vectors.size <= faiss_from else _indexed(vectors, np.arange(vectors.size), vectors.rows)

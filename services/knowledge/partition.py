@@ -21,7 +21,7 @@ class Partition:
     """The chunks of one partition. All but `snapshot` block: they are called in one thread, one at a time.
 
     With more than `faiss_from` chunks the vectors have an index. Once it has been outgrown a change builds it anew, for
-    some 20 µs a chunk; what has changed is found from before that.
+    up to 20 µs a chunk; what has changed is found from before that.
     """
 
     def __init__(self, lexical: LexicalIndex, dimensions: int, faiss_from: int = FAISS_FROM) -> None:

@@ -28,7 +28,7 @@ Vectors = npt.NDArray[np.float32]
 
 EXACT_CHUNKS = 4000
 """Partitions of up to so many chunks in all are read as a whole, which takes some microseconds a chunk."""
-MATCHED_CHUNKS = 4000  # candidates by words that are scored
+MATCHED_CHUNKS = 2000  # candidates by words that are scored
 _CURATED_LOOKED_AT = 5
 
 

@@ -14,7 +14,9 @@ import numpy.typing as npt
 from infrastructure.database.engine import Database
 from infrastructure.database.models import SHARED
 from infrastructure.database.repositories.search import Look
+from infrastructure.database.search_tables import SearchTables
 from infrastructure.errors import ProviderUnavailable
+from infrastructure.lexical.analysis import FORMAT
 from services.embeddings import Embeddings
 from services.knowledge.bm25 import rarity
 from services.knowledge.confidence import calibration
@@ -172,19 +174,32 @@ class PostgresSearch:
         """
         async with self._adopting:
             fresh = self._serving(embeddings, source)
-            if self._loaded:
-                batches, generation = source.batches(SHARED), await source.generation(SHARED)
-                if not await self._fill(fresh, batches, generation):
-                    raise ProviderUnavailable("The embedding model did not embed the curated questions.")
-                await fresh.filling.doubt_lacking()
-                await self._after(fresh, SHARED)
+            generation = await source.generation(SHARED)
+            if self._loaded and not await self._filled(fresh, generation):
+                raise ProviderUnavailable("The embedding model did not embed the curated questions.")
             self._served = fresh
             self.serving.embeddings = embeddings
             self._vectors.ask_again()
+            # What was changed meanwhile went to the tables of the model before.
+            while self._loaded and (latest := await source.generation(SHARED)) != generation:
+                generation = latest
+                if not await self._filled(fresh, generation):
+                    self.lacking.set()
         self.changes += 1
+
+    async def forget(self, model: str, dimensions: int) -> None:
+        """Drop the tables of a model with which no process searches any more."""
+        await SearchTables.of(model, dimensions, FORMAT).drop(self._database)
 
     async def aclose(self) -> None:
         """There is nothing to give back."""
+
+    async def _filled(self, served: PostgresServed, generation: int) -> bool:
+        """Bring the tables to what the database has; whether the curated questions have their vectors."""
+        whole = await self._fill(served, served.source.batches(SHARED), generation)
+        await served.filling.doubt_lacking()
+        await self._after(served, SHARED)
+        return whole
 
     async def _fill(self, served: PostgresServed, batches: AsyncIterator[Batch], generation: int) -> bool:
         whole = True

@@ -52,8 +52,9 @@ class SentenceSelector:
     def _extracts(
         self, question: WeighedQuestion, kind: AnswerType | None, number: int, passage: Passage
     ) -> list[Extract]:
-        """Every sentence of a passage, scored. One that follows a good one gets some of its score: it often goes on
-        about the same thing with a pronoun.
+        """The sentences of a passage that could be an answer, scored. One that follows a good one gets some of its score:
+        it often goes on about the same thing with a pronoun. One that has nothing of the question, and follows none that
+        has, is left out; so is one that asks.
         """
         analysed = self._analysis.of(passage.text)
         extracts = []
@@ -63,7 +64,8 @@ class SentenceSelector:
             covered = question.coverage(terms)
             score = covered + BEFORE_WEIGHT * before + ADJACENCY_WEIGHT * question.adjacency(terms)
             score += TYPE_WEIGHT * has_answer_of(kind, text) + PASSAGE_WEIGHT * passage.score
-            extracts.append(Extract(number, passage.start + start, passage.start + end, text, score))
+            if (covered or before) and not text.rstrip().endswith("?"):
+                extracts.append(Extract(number, passage.start + start, passage.start + end, text, score))
             before = covered
         return extracts
 

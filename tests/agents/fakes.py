@@ -16,6 +16,7 @@ from agents.generation import Generation
 from agents.graph import AnswerGraph, GraphSettings
 from agents.keeping import Keeper
 from agents.ports import Model
+from agents.preparing import Preparation
 from agents.runner import Ask, RunHandle, RunLimits, Runner
 from agents.toolbox import Toolbox
 from agents.tools.base import Tool
@@ -230,7 +231,7 @@ class Service:
             on_first_exchange=lambda *exchange: self.first_exchanges.append(exchange),
         )  # fmt: skip
         self.runner = Runner(
-            self.graph, self.log, self.sessions, keeper, Scopes(self.database), self.counted,
+            self.graph, self.log, self.sessions, keeper, Preparation(Scopes(self.database)), self.counted,
             limits=RunLimits(**limits), concurrency=concurrency, new_id=new_id, clock=clock,
         )  # fmt: skip
         OPENED.append(self)

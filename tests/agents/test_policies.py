@@ -10,10 +10,18 @@ from agents.policies import (
     after_generate,
     after_retrieve,
     budget_spent,
+    chosen_documents,
+    declines,
     estimate_tokens,
     final_confidence,
+    left_out,
+    narrowed,
+    summed_up,
     trim_history,
 )
+from infrastructure.database.models import SHARED
+from services.knowledge.scope import SHARED_SCOPE, Scope
+from services.personas import agent_scope
 from services.sessions import Turn
 from tests.agents.fakes import call, found, match, passage
 
@@ -85,3 +93,72 @@ def test_history_fits_its_budget_and_is_a_suffix(texts: list[tuple[str, str]], b
 def test_an_answer_without_support_is_at_most_half_as_sure() -> None:
     assert final_confidence(0.9, grounded=True) == 0.9
     assert final_confidence(0.9, grounded=False) == 0.45
+
+
+@pytest.mark.parametrize(
+    ("answers", "supported", "said"),
+    [("open", False, False), ("open", True, False), ("knowledge_only", True, False), ("knowledge_only", False, True)],
+)
+def test_only_who_is_kept_to_the_knowledge_says_so_when_nothing_is_found(
+    answers: Any, supported: bool, said: bool
+) -> None:
+    assert declines(answers, supported) is said
+
+
+ALL = Scope((SHARED, "ada"))
+ATTACHED = Scope((SHARED, "ada", "n1"), first=frozenset({"f9", "n1"}))
+CHOSEN = Scope(("ada",), only=frozenset({"f9"}))
+FILES = agent_scope([("f1", "root")], None)
+BOTH = agent_scope([("f1", "root")], ["s1"])
+KNOWLEDGE = agent_scope([], ["s1"])
+
+
+@pytest.mark.parametrize(
+    ("asked", "agent", "looks"),
+    [
+        (ALL, None, ALL),
+        (ALL, KNOWLEDGE, SHARED_SCOPE),
+        (ALL, FILES, Scope(("root",), only=frozenset({"f1"}))),
+        (ALL, BOTH, Scope((SHARED, "root"), only=frozenset({"f1", "s1"}))),
+        (CHOSEN, FILES, CHOSEN),
+        (ATTACHED, None, ATTACHED),
+        (ATTACHED, FILES, Scope(("root", "ada", "n1"), frozenset({"f1", "f9", "n1"}), ATTACHED.first)),
+        (ATTACHED, KNOWLEDGE, Scope((SHARED, "ada", "n1"), frozenset({"s1", "f9", "n1"}), ATTACHED.first)),
+    ],
+)
+def test_a_question_looks_where_its_agent_does_and_into_what_the_asker_brought(
+    asked: Scope, agent: Any, looks: Scope
+) -> None:
+    assert narrowed(asked, agent) == looks
+
+
+@pytest.mark.parametrize(
+    ("scope", "whole"),
+    [(ALL, ()), (ATTACHED, ()), (CHOSEN, {"f9"}), (FILES.scope, {"f1"}), (BOTH.scope, ()), (KNOWLEDGE.scope, ())],
+)
+def test_files_that_a_question_is_kept_to_may_be_read_whole_but_not_all_that_is_shared(
+    scope: Scope, whole: Any
+) -> None:
+    assert chosen_documents(scope) == frozenset(whole)
+
+
+@given(st.lists(st.tuples(st.text(max_size=50), st.text(max_size=50))), st.integers(0, 60))
+def test_what_is_left_out_and_what_is_shown_is_all_of_it(texts: list[tuple[str, str]], budget: int) -> None:
+    turns = [Turn(question, answer, "complete") for question, answer in texts]
+    shown = trim_history(turns, budget)
+    assert 2 * left_out(turns, budget) + len(shown) == 2 * len(turns)
+
+
+@pytest.mark.parametrize(
+    ("covered", "turns", "count"),
+    [
+        ((), (1, 2), 0), ((1,), (), 0), ((1,), (1, 2), 1), ((1, 2), (1, 2, 3), 2),
+        ((1, 2, 3), (2, 3, 4), 2),  # the oldest is held no more
+        ((1, 2), (3, 4), 0), ((1, 2), (1, 9, 3), 0),  # edited
+        ((1, 2), (1, 3), 0), ((1, 2, 3), (1, 2), 0), ((5, 5), (5, 5, 5), 2),
+    ],
+)  # fmt: skip
+def test_a_summary_stands_for_turns_only_while_these_are_the_oldest_there_are(
+    covered: tuple[int, ...], turns: tuple[int, ...], count: int
+) -> None:
+    assert summed_up(covered, turns) == count

@@ -23,6 +23,11 @@ from tests.services.account_parts import PASSWORD, CountingHash, Setup
 ADA = {"username": "ada", "email": "ada@example.com", "password": PASSWORD}
 
 
+class _NoFiles:
+    async def delete_owner(self, owner: str) -> int:
+        return 0
+
+
 class Client:
     """Paths are below `/api/v1/auth/`."""
 
@@ -63,7 +68,7 @@ async def client(database: Database) -> AsyncIterator[Client]:
     install_error_handlers(app, lambda _: None)
     app.include_router(auth.router)
     runner = SimpleNamespace(abandon_owner=setup.abandoned.append)
-    app.state.container = SimpleNamespace(accounts=setup.accounts, runner=runner)
+    app.state.container = SimpleNamespace(accounts=setup.accounts, runner=runner, files=_NoFiles())
     transport = httpx.ASGITransport(app, client=("192.0.2.1", 5))
     async with httpx.AsyncClient(transport=transport, base_url="http://service.test") as http:
         yield Client(http, setup, hasher)

@@ -10,6 +10,11 @@ from pydantic import ValidationError
 from backend.settings import LOCAL_ORIGINS, Settings, split_csv
 
 SECRET = "s" * 32
+AIHUB = {
+    "AIHUB_URL": "http://127.0.0.1:1/v1",
+    "AIHUB_KEYCLOAK_HOST": "http://127.0.0.1:1/realms/hub",
+    "AIHUB_CLIENT_ID": "askgraph",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +32,7 @@ def settings(monkeypatch: pytest.MonkeyPatch, **environment: str) -> Settings:
     return Settings()
 
 
-def test_with_nothing_set_it_answers_from_its_knowledge_alone() -> None:
+def test_with_nothing_set_it_answers_from_its_knowledge_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     it = Settings()
     assert it.provider == "extractive"
     assert it.model_fallbacks == ("extractive",)
@@ -38,7 +43,8 @@ def test_with_nothing_set_it_answers_from_its_knowledge_alone() -> None:
     assert (it.question_max_chars, it.session_concurrency) == (2000, "queue")
     assert (it.rate_limit_requests_per_minute, it.rate_limit_window_seconds) == (200, 60)
     assert it.log_style is None
-    assert it.chat_model == "gpt-4o-mini"
+    assert (it.chat_model, it.providers) == ("extractive", ())
+    assert settings(monkeypatch, OPENAI_API_KEY="k").chat_model == "gpt-4o-mini"
 
 
 OLDER_NAMES = [
@@ -82,6 +88,12 @@ def test_the_environment_wins_over_the_file_and_an_empty_value_is_none(
         ({"OPENAI_API_KEY": "k", "MODEL_PROVIDER": "extractive"}, "extractive"),
         ({"MODEL_PROVIDER": "langchain"}, "langchain"),
         ({"DEFAULT_MODEL_SOURCE": "openai"}, "openai"),
+        ({"DEFAULT_MODEL_SOURCE": "ollama"}, "ollama"),
+        ({"OLLAMA_CHAT_MODEL": "llama3.2"}, "ollama"),
+        ({"LOCAL_MODEL_URL": "http://127.0.0.1:1/v1", "OLLAMA_CHAT_MODEL": "llama3.2"}, "local"),
+        ({"MODEL_PROVIDER": "local"}, "local"),
+        ({**AIHUB, "LOCAL_MODEL_URL": "http://127.0.0.1:1/v1"}, "aihub"),
+        ({**AIHUB, "OPENAI_API_KEY": "k"}, "openai"),
     ],
 )
 def test_which_provider_it_comes_to(
@@ -91,7 +103,7 @@ def test_which_provider_it_comes_to(
 
 
 def test_the_agents_own_model_wins(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert settings(monkeypatch, OPENAI_MODEL="a").chat_model == "a"
+    assert settings(monkeypatch, OPENAI_API_KEY="k", OPENAI_MODEL="a").chat_model == "a"
     assert settings(monkeypatch, AGENT_LLM_MODEL="b").chat_model == "b"
 
 
@@ -108,6 +120,36 @@ def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_fallbacks_can_be_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings(monkeypatch, MODEL_FALLBACKS="none").model_fallbacks == ()
     assert settings(monkeypatch, MODEL_FALLBACKS="extractive").model_fallbacks == ("extractive",)
+
+
+def test_fallbacks_name_providers_and_their_models_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    it = settings(monkeypatch, OPENAI_API_KEY="k", MODEL_FALLBACKS="ollama/llama3, local, openai/org/m ,extractive")
+    assert it.fallback_models == (("ollama", "llama3"), ("local", "local"), ("openai", "org/m"))
+    assert it.providers == ("openai", "ollama", "local")
+
+
+def test_choices_name_providers_that_are_there_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    it = settings(monkeypatch, MODEL_CHOICES="ollama/llama3,openai/gpt-*")
+    assert (it.provider, it.providers, it.named_models) == ("extractive", ("ollama",), (("ollama", "llama3"),))
+    assert settings(monkeypatch, MODEL_CHOICES="*").providers == ()
+
+
+@pytest.mark.parametrize(
+    ("environment", "model"),
+    [
+        ({"MODEL_PROVIDER": "ollama"}, "llama3.2"),
+        ({"MODEL_PROVIDER": "ollama", "OLLAMA_CHAT_MODEL": "qwen3:4b"}, "qwen3:4b"),
+        ({"MODEL_PROVIDER": "ollama", "AGENT_LLM_MODEL": "phi4", "OLLAMA_CHAT_MODEL": "qwen3:4b"}, "phi4"),
+        ({"MODEL_PROVIDER": "local"}, "local"),
+        ({"MODEL_PROVIDER": "local", "LOCAL_MODEL": "smol"}, "smol"),
+        ({**AIHUB, "AIHUB_MODEL": "vikhr"}, "vikhr"),
+        ({**AIHUB}, "gpt-4o-mini"),
+    ],
+)
+def test_each_provider_has_a_model_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], model: str
+) -> None:
+    assert settings(monkeypatch, **environment).chat_model == model
 
 
 @pytest.mark.parametrize(
@@ -138,6 +180,15 @@ def test_the_database_is_in_the_data_folder_unless_it_is_named(monkeypatch: pyte
         {"PORT": "canary"},
         {"MODEL_PROVIDER": "canary"},
         {"MODEL_FALLBACKS": "extractive,canary"},
+        {"MODEL_FALLBACKS": "extractive,ollama"},
+        {"MODEL_FALLBACKS": "none,ollama"},
+        {"MODEL_CHOICES": "canary/*"},
+        {"MODEL_PROVIDER": "aihub"},
+        {"MODEL_FALLBACKS": "aihub"},
+        {"OLLAMA_BASE_URL": "canary"},
+        {"LOCAL_MODEL_URL": "canary"},
+        {"CIRCUIT_OPEN_SECONDS": "0"},
+        {"PROVIDER_MAX_CONCURRENT": "0"},
         {"CHUNK_SIZE": "200", "CHUNK_OVERLAP": "200"},
         {"QUESTION_MAX_CHARS": "2"},
         {"SESSION_CONCURRENCY": "canary"},

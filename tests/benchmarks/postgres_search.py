@@ -1,9 +1,10 @@
 """Measure search on PostgreSQL over many chunks: how long a search takes, what it finds, room, changes.
 
-    python -m tests.benchmarks.postgres_search [CHUNKS ...]
+    python -m tests.benchmarks.postgres_search [CHUNKS ...] [--url URL]
 
-Chunks have 120 words and questions 6 (`tests/benchmarks/topics.py`); documents and texts are in the same database, a
-server of its own with the settings it comes with. Times are of one search after another, over one connection, by
+Chunks have 120 words and questions 12 (`tests/benchmarks/topics.py`); documents and texts are in the same database: an
+empty one at URL, or on a server of its own with the settings it comes with (its `shared_buffers` hold some 30,000
+chunks; beyond that they are what a search waits for). Times are of one search after another, over one connection, by
 questions that were not asked before and then by the same. Recall is the share of the ten nearest chunks, and of the ten
 passages of the whole search, that are found where not all chunks are looked at.
 """
@@ -20,6 +21,7 @@ import psutil
 from sqlalchemy import insert, text
 
 from infrastructure.database.engine import Database, open_engine
+from infrastructure.database.migrate import upgrade
 from infrastructure.database.models import SHARED, Chunk, Document, new_id
 from infrastructure.embedders.wordllama import WordLlamaEmbedder
 from services.embeddings import Embeddings
@@ -34,6 +36,7 @@ from tests.benchmarks.topics import Topics
 from tests.databases import PostgresServer
 
 EXACT_QUESTIONS = 100
+QUESTION_WORDS = 12
 OWN = 500  # chunks of an owner
 
 
@@ -92,7 +95,7 @@ async def measure(count: int, url: str) -> None:
     await search.load(stored.batches(count), generation=1)
     print(f"{count:,} chunks: made and loaded in {time.perf_counter() - began:.0f} s; {await room(database)}")
     print(f"  memory of the process {psutil.Process().memory_info().rss / 2**20:.0f} MB")
-    questions = words.texts(QUESTIONS, 6)
+    questions = words.texts(QUESTIONS, QUESTION_WORDS)
     await own(search, stored)
     mine = Scope((SHARED, "owner"))
     scopes = (("first time", SHARED_SCOPE), ("again", SHARED_SCOPE), ("and an owner's 500", mine))
@@ -159,9 +162,15 @@ async def room(database: Database) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("chunks", nargs="*", type=int, default=[10_000, 100_000])
+    parser.add_argument("--url", help="of an empty PostgreSQL database with pgvector, for one measurement")
+    given = parser.parse_args()
+    if given.url:
+        asyncio.run(upgrade(given.url))
+        asyncio.run(measure(given.chunks[0], given.url))
+        return
     server = PostgresServer()
     try:
-        for count in parser.parse_args().chunks:
+        for count in given.chunks:
             asyncio.run(measure(count, server.migrated()))
     finally:
         server.stop()

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from tests.e2e.route_table import (
+    AGENTS,
     AUTH,
     CHAT,
     CHATS,
@@ -31,6 +32,11 @@ NO_TEXT = {
 }
 MESSAGE = f"{CHAT}/messages/{{message_id}}"
 ANSWER = f"{CHAT}/messages/{{answer_id}}"
+AGENT: Mapping[str, Any] = {
+    "name": "Desk", "description": "Lends.", "prompt": "Be brief.", "model": "openai/scripted",
+    "tools": ["search_knowledge_base"], "knowledge_scope": {"files": ["{file_id}"], "shared": True},
+    "answers": "knowledge_only", "starter_messages": [{"name": "Go", "message": QUESTION}], "is_visible": True,
+}  # fmt: skip
 
 BODIES: Sequence[tuple[str, str, Mapping[str, Any], int]] = (
     ("POST", f"{AUTH}/register",
@@ -42,6 +48,8 @@ BODIES: Sequence[tuple[str, str, Mapping[str, Any], int]] = (
     ("POST", f"{AUTH}/api-keys", {"name": "report"}, 201),
     ("POST", CHATS, {"title": "Lending", "metadata": {"topic": "defi", "tags": ["a"]}, "agent_id": None}, 201),
     ("PATCH", CHAT, {"title": "Lending", "metadata": {"topic": "defi"}, "is_archived": False}, 200),
+    ("POST", AGENTS, {**AGENT, "shared": False}, 201),
+    ("PATCH", f"{AGENTS}/{{agent_id}}", AGENT, 200),
     ("POST", f"{CHAT}/messages", {"content": QUESTION}, 201),
     ("PATCH", MESSAGE, {"content": QUESTION}, 201),
     ("POST", f"{ANSWER}/feedback", {"is_positive": True, "feedback_text": "Good."}, 201),
@@ -55,10 +63,23 @@ BODIES: Sequence[tuple[str, str, Mapping[str, Any], int]] = (
          "temperature": 0.5, "max_tokens": 64, "file_ids": ["{file_id}"], "rag_mode": "auto"},
     )),
     ("PATCH", CONVERSATION, {"title": "Lending", "is_archived": False}, 200),
+    ("POST", "/runs/{run_id}/approve", {"call_id": "call_1", "approved": False}, 404),
     ("POST", f"{KNOWLEDGE}/search",
      {"query": QUESTION, "limit": 3, "scope": {"chat_id": "{chat_id}", "file_ids": []}}, 200),
     ("POST", f"{FILE}/attach", {"chat_id": "{chat_id}"}, 200),
     ("POST", f"{FILE}/detach", {"chat_id": "{chat_id}"}, 200),
+    ("POST", "/v1/chat/completions",
+     {"model": "scripted", "messages": [
+         {"role": "system", "content": "Be brief."}, {"role": "user", "content": [{"type": "text", "text": QUESTION}]},
+         {"role": "assistant", "content": None, "tool_calls": [
+             {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
+         {"role": "tool", "content": "7", "tool_call_id": "call_1"}],
+      "stream": False, "stream_options": {"include_usage": True}, "temperature": 0.5, "top_p": 0.5, "max_tokens": 64,
+      "max_completion_tokens": 64, "stop": ["END"], "n": 1, "logprobs": False, "tool_choice": "auto",
+      "tools": [{"type": "function", "function": {"name": "f", "description": "f", "parameters": {"type": "object"}}}],
+      "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}}, 200),
+    ("POST", "/v1/embeddings",
+     {"model": "wordllama-l2-supercat-256", "input": [QUESTION], "encoding_format": "float", "dimensions": 256}, 200),
 )  # fmt: skip
 """A good request with every field for each route that takes a JSON body, and how it is answered."""
 ADMIN_BODIES: Sequence[tuple[str, str, Mapping[str, Any]]] = (
@@ -78,6 +99,10 @@ class Bad:
     content: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     statuses: tuple[int, ...] = (422,)
+
+    def __post_init__(self) -> None:
+        if self.path.startswith("/v1/"):  # OpenAI has no 422
+            object.__setattr__(self, "statuses", tuple(400 if status == 422 else status for status in self.statuses))
 
     def __str__(self) -> str:
         return f"{self.method} {self.path[:90]} {self.name}"

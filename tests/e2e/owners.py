@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import httpx
 
-from tests.e2e.route_table import AUTH, CHATS, FILES, PASSWORD, QUESTION, Row, filled_in
+from tests.e2e.route_table import AGENTS, AUTH, CHATS, FILES, PASSWORD, QUESTION, Row, filled_in
 from tests.e2e.service import ROOT, Service
 
 CANARY = "canary7f3a"  # in all that an owner has: no stranger is ever shown it
@@ -112,7 +112,10 @@ async def things_of(user: User) -> dict[str, str]:
 
 async def things_for(user: User, row: Row) -> dict[str, str]:
     """New things of the user's that the row names, and no more than it needs."""
-    if "{file_id}" not in row.path:
+    named = f"{row.path}{row.body}"
+    if "{agent_id}" in named:
+        return user.ids | await agent_of(user)
+    if "{file_id}" not in named:
         return await things_of(user)
     chat = (await user.client.post(CHATS, json={"title": CANARY})).json()
     return user.ids | {"chat_id": chat["id"]} | await file_of(user)
@@ -130,14 +133,22 @@ async def file_of(user: User) -> dict[str, str]:
     return {"file_id": file_id}
 
 
+async def agent_of(user: User) -> dict[str, str]:
+    """A new agent of the user's."""
+    made = await user.client.post(AGENTS, json={"name": f"Desk {CANARY}", "prompt": CANARY})
+    assert made.status_code == 201, made.text
+    return {"agent_id": made.json()["id"]}
+
+
 async def _status(user: User, file_id: str) -> str:
     return str((await user.client.get(f"{FILES}/status/{file_id}")).json()["status"])
 
 
 async def with_things(user: User) -> User:
-    """The same user, with a chat, a file and an API key."""
+    """The same user, with a chat, an agent, a file and an API key."""
     key = (await user.client.post(f"{AUTH}/api-keys", json={"name": f"key {CANARY}"})).json()
-    user.ids = await things_of(user) | await file_of(user) | {"key_id": key["id"], "key": key["key"]}
+    user.ids = await things_of(user) | await file_of(user) | await agent_of(user)
+    user.ids |= {"key_id": key["id"], "key": key["key"]}
     return user
 
 
@@ -145,7 +156,7 @@ async def all_of(user: User) -> list[Any]:
     """Everything that the user has, to see that it stays as it is."""
     chat = f"{CHATS}/{user.ids['chat_id']}"
     paths = (f"{chat}/export?format=json", f"{chat}/messages?superseded=true", f"{CHATS}?page_size=100")
-    paths += (FILES, f"{FILES}/{user.ids['file_id']}/text", f"{FILES}/quota")
+    paths += (FILES, f"{FILES}/{user.ids['file_id']}/text", f"{FILES}/quota", AGENTS)
     keys = (await user.client.get(f"{AUTH}/api-keys")).json()["items"]
     return [*[(await user.client.get(path)).json() for path in paths], [(key["id"], key["name"]) for key in keys]]
 
@@ -173,6 +184,6 @@ async def send(user: User, method: str, path: str, **options: Any) -> Told:
 
 def never() -> dict[str, str]:
     """Ids of things that never were."""
-    names = ("chat_id", "conversation_id", "run_id", "message_id", "answer_id", "model_id", "key_id", "file_id")
-    ids = {name: str(uuid4()) for name in names}
+    names = ("chat", "conversation", "run", "message", "answer", "model", "key", "file", "agent")
+    ids = {f"{name}_id": str(uuid4()) for name in names}
     return ids | {"conversation_id": ids["chat_id"]}

@@ -7,7 +7,10 @@ from typing import Any
 
 CHATS, AUTH = "/api/v1/chats", "/api/v1/auth"
 FILES = "/api/v1/files"
+AGENTS = "/api/v1/agents"
+STATS = "/api/v1/stats"
 EMBEDDERS = "/api/v1/embedding_models"
+MODELS = "/api/v1/models"
 KNOWLEDGE = "/api/v1/knowledge"
 FILE = f"{FILES}/{{file_id}}"
 CHAT, CONVERSATION = f"{CHATS}/{{chat_id}}", "/api/v1/conversations/{conversation_id}"
@@ -107,6 +110,16 @@ _CHATS = (
     Row("POST", f"{CHAT}/messages/{{message_id}}/regenerate", Rule.THEIRS, status=201),
     Row("POST", f"{CHAT}/messages/{{answer_id}}/feedback", Rule.THEIRS, {"is_positive": True}, 201),
 )  # fmt: skip
+_AGENTS = (
+    Row("GET", AGENTS, Rule.CALLER),
+    Row("POST", AGENTS, Rule.ACCOUNT, {"name": "Desk"}, 201),
+    Row("GET", f"{AGENTS}/{{agent_id}}", Rule.THEIRS),
+    Row("PATCH", f"{AGENTS}/{{agent_id}}", Rule.THEIRS, {"prompt": "Mine"}),
+    Row("DELETE", f"{AGENTS}/{{agent_id}}", Rule.THEIRS, status=204),
+    Row("POST", CHATS, Rule.THEIRS, {"agent_id": "{agent_id}"}, 201),
+    Row("GET", f"{STATS}/user", Rule.ACCOUNT),
+    Row("GET", f"{STATS}/system", Rule.ADMIN),
+)
 _FILES = (
     Row("POST", f"{FILES}/upload", Rule.CALLER, {}, 202, upload=True),
     Row("POST", f"{FILES}/upload", Rule.THEIRS, {"chat_id": "{chat_id}"}, 202, upload=True),
@@ -135,6 +148,19 @@ _EMBEDDERS = (
     Row("POST", EMBEDDERS, Rule.ADMIN, {"provider": "wordllama", "name": "wordllama"}, 409),  # it is there already
     Row("PATCH", f"{EMBEDDERS}/{{model_id}}", Rule.ADMIN, {"description": "Mine"}, 404),
     Row("DELETE", f"{EMBEDDERS}/{{model_id}}", Rule.ADMIN, status=404),
+)
+_MODELS = (
+    Row("GET", f"{MODELS}/list", Rule.CALLER),
+    Row("GET", f"{MODELS}/list", Rule.CALLER, query="?mode=openai"),
+    Row("GET", f"{MODELS}/status", Rule.CALLER),
+)
+OPENAI_TURN = {"model": "scripted", "messages": [{"role": "user", "content": QUESTION}]}
+_OPENAI = (
+    Row("GET", "/v1/models", Rule.CALLER),
+    Row("GET", "/v1/models/{model}", Rule.CALLER, status=404),
+    Row("POST", "/v1/chat/completions", Rule.CALLER, OPENAI_TURN),
+    Row("POST", "/v1/chat/completions", Rule.CALLER, OPENAI_TURN | {"model": "askgraph", "stream": True}),
+    Row("POST", "/v1/embeddings", Rule.CALLER, {"model": "wordllama-l2-supercat-256", "input": QUESTION}),
 )
 _ASK = tuple(
     row
@@ -168,13 +194,18 @@ _RUNS = (
     Row("GET", "/runs/{run_id}/events", Rule.THEIRS),
     Row("GET", "/runs/{run_id}/events", Rule.THEIRS, query="?after=1"),
     Row("POST", "/runs/{run_id}/cancel", Rule.THEIRS, status=202),
+    Row("POST", "/runs/{run_id}/approve", Rule.THEIRS, {"call_id": "call_1", "approved": False}, 404),
 )
 _REST = (
     *(Row("GET", path, Rule.OPEN) for path in ("/health", "/health/live", "/health/ready")),
     *(Row("GET", path, Rule.OPEN, hidden=True) for path in ("/", "/docs", "/openapi.json", "/static/page.js")),
     *(Row("GET", path, Rule.OPERATIONS) for path in ("/metrics", "/ws/stats", "/session/stats", "/rate-limit/status")),
     Row("GET", "/ws/schema", Rule.CALLER),
+    Row("POST", "/mcp", Rule.CALLER, {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}, hidden=True),
 )
-ROWS = (*_ACCOUNTS, *_CHATS, *_FILES, *_KNOWLEDGE, *_EMBEDDERS, *_ASK, *_OLDER_CHAT, *_OLDER, *_RUNS, *_REST)
+ROWS = (
+    *_ACCOUNTS, *_CHATS, *_AGENTS, *_FILES, *_KNOWLEDGE, *_EMBEDDERS, *_MODELS, *_OPENAI, *_ASK, *_OLDER_CHAT, *_OLDER,
+    *_RUNS, *_REST,
+)  # fmt: skip
 NAMING_ROWS = tuple(row for row in ROWS if row.rule in NAMING)
 """Those that name a thing of somebody's."""

@@ -97,7 +97,11 @@ def token_of(user: User) -> str:
 
 def refused(told: Told) -> None:
     """An error in the contract's shape, with nothing of the inside nor of what was sent."""
+    assert not any(word in told.body.decode() for word in (*INSIDE, *SENT))
     body = told.json
+    if set(body) == {"error"}:  # OpenAI's shape, below /v1
+        assert set(body["error"]) == {"message", "type", "param", "code"}
+        return
     assert set(body) == {"detail", "type", "code", "request_id"} | ({"errors"} if told.status == 422 else set())
     assert body["code"] == told.status
     assert re.fullmatch("[a-z_]+", body["type"])

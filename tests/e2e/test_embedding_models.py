@@ -68,4 +68,4 @@ async def test_the_former_model_serves_until_the_one_that_was_set_is_ready_also_
             assert (await states(service))["small"]["state"] == "serving"
             assert await answers(service) == "note7.md"
             await service.logged("embeddings_removed", embeddings=DOCUMENTS)
-        assert len(set(embedded)) == DOCUMENTS
+        assert len({text for text in embedded if text.startswith("Note")}) == DOCUMENTS

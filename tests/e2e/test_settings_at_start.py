@@ -1,6 +1,7 @@
 """What the service does with its settings: sound ones start, others are named on stderr, and no value is shown."""
 
 import asyncio
+import importlib.util
 import os
 import sqlite3
 import sys
@@ -48,7 +49,8 @@ NONSENSE = {
     "MODEL_FALLBACKS": "canary", "SESSION_CONCURRENCY": "canary", "RATE_LIMIT_REQUESTS_PER_MINUTE": "0",
     "WS_HEARTBEAT_SECONDS": "-1", "CHUNK_SIZE": "canary", "TRUSTED_PROXIES": "canary", "DEBUG": "canary",
     "OPENAI_BASE_URL": "canary", "DATABASE_URL": "mysql://canary:canary@host/x", "WS_SEND_TIMEOUT_SECONDS": "nan",
-    "RUN_MAX_SECONDS": "inf", "LOG_FORMAT": "canary",
+    "RUN_MAX_SECONDS": "inf", "LOG_FORMAT": "canary", "AGENT_EMBEDDING_MODEL": "minilm:canary", "RERANKER": "canary",
+    "EMBEDDINGS_BASE_URL": "canary", "OLLAMA_BASE_URL": "canary",
 }  # fmt: skip
 
 
@@ -64,6 +66,16 @@ async def test_settings_that_make_no_sense_are_named_and_no_value_is_shown(
     assert err.count("\n") == lines
     assert "canary" not in out + err
     assert "Traceback" not in out + err
+
+
+@pytest.mark.skipif(importlib.util.find_spec("fastembed") is not None, reason="fastembed is installed here")
+async def test_a_model_whose_package_is_missing_is_told_in_one_line(tmp_path: Path) -> None:
+    settings = {"AGENT_EMBEDDING_MODEL": "fastembed:BAAI/bge-small-en-v1.5"}
+    status, out, err = await askgraph(tmp_path, "serve", settings=settings)
+    assert (status, out) == (1, "")
+    assert err.count("\n") == 1
+    assert "fastembed" in err
+    assert "requirements-local.txt" in err
 
 
 async def test_production_starts_with_a_secret_worth_the_name(tmp_path: Path) -> None:

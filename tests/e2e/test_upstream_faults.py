@@ -16,6 +16,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 RUN_SECONDS = 4.0
 SETTINGS = {
     "PROVIDER_MAX_RETRIES": 1,
+    "CIRCUIT_OPEN_SECONDS": 0.001,  # so much goes wrong here that nothing would be asked any more
     "PROVIDER_IDLE_TIMEOUT_SECONDS": 0.4,
     "PROVIDER_FIRST_BYTE_TIMEOUT_SECONDS": 0.4,
     "RUN_MAX_SECONDS": RUN_SECONDS,

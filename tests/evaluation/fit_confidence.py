@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from services.embedding_specs import parse_spec
 from services.knowledge import confidence
 from services.knowledge.confidence import ANSWER_THRESHOLD, Signals
 from tests.evaluation.figures import Array, confidence_figures
@@ -132,7 +133,8 @@ async def main() -> None:
     data = next(one for one in sets if one.has_answers)
     foreign = next(one for one in sets if one is not data)
     found = calibrate(await all_samples(data, foreign, given.embedding))
-    write(given.write, given.embedding or DEFAULT_MODEL, {**found, "fitted": provenance([data, foreign], given.data)})
+    model = parse_spec(given.embedding).kept if given.embedding else DEFAULT_MODEL
+    write(given.write, model, {**found, "fitted": provenance([data, foreign], given.data)})
     print(json.dumps(found, indent=2))
     print(f"written: {given.write}")
 

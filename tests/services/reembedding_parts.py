@@ -34,6 +34,7 @@ class TurnedEmbedder:
     def __init__(self, name: str, turn: int, before: Step | None = None) -> None:
         self.name = name
         self.before = before
+        self.before_query: Step | None = None
         self.away: ProviderError | None = None
         self.passages: list[str] = []
         self.batches = 0
@@ -49,6 +50,8 @@ class TurnedEmbedder:
             if self.before is not None:
                 await self.before()
             self.passages += texts
+        elif self.before_query is not None:
+            await self.before_query()
         return self.vectors(texts)
 
     def vectors(self, texts: Sequence[str]) -> Vectors:

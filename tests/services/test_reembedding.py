@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from infrastructure.database.engine import Database, open_engine
@@ -96,6 +97,22 @@ async def test_no_search_mixes_models_and_no_document_is_lost(database: Database
         assert len(lowest) > 20
         assert min(lowest) == pytest.approx(1)
         assert library.search.size == 20
+
+
+async def test_a_search_ends_with_the_model_that_it_began_with(database: Database, tmp_path: Path) -> None:
+    gate, slow = Gate(), old()
+    new = Embeddings(TurnedEmbedder(NEW, 7))
+    async with open_library(tmp_path, database, Embeddings(slow), 3) as library:
+        await library.indexer.start()
+        slow.before_query = gate
+        searching = asyncio.create_task(library.closeness(asked(1)))
+        await gate.wait()
+        async with working(library, new):
+            await until(lambda: library.search.serving.embeddings is new)
+            assert await library.closeness(asked(1)) == pytest.approx(1)
+            gate.opened.set()
+            assert await searching == pytest.approx(1)
+            assert np.max(slow.vectors([asked(1)]) @ TurnedEmbedder(NEW, 7).vectors([asked(1)]).T) < 0.9
 
 
 async def test_a_document_that_the_former_model_embedded_comes_after_the_change(

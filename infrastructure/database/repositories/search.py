@@ -132,6 +132,8 @@ class SearchRepository:
     async def best(self, asked: Asked, within: Within, questions: Mapping[int, float]) -> list[FoundChunk]:
         """The best chunks by words and vectors together, best first. `questions`: how near the questions of some
         chunks are; such a chunk is as near as its question is, if that is nearer."""
+        if not within.exact and not within.indexed:
+            return []
         owned = [name for name in within.indexed if name != SHARED]
         sql = best_statement(
             bool(within.exact),

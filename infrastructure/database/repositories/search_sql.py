@@ -2,8 +2,8 @@
 
 from functools import cache
 
-EF_SEARCH = 120
-"""How many vectors the walk over the graph keeps: 0.99 of the nearest ten are found so (docs/decisions/0021)."""
+EF_SEARCH = 200
+"""How many vectors the walk over the graph keeps. docs/decisions/0021 has what is found so, and what it costs."""
 NEAREST = 64  # candidates by vectors, and as many by words
 
 # `jit`: to compile such a statement takes longer than to run it. `enable_seqscan`: a guess about how many chunks hold

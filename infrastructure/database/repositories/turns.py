@@ -20,7 +20,9 @@ TITLE_CHARS = 80
 _chat: Any = Chat.__table__
 _message: Any = ChatMessage.__table__
 _run: Any = Run.__table__
-_CHAT_COLUMNS = (_chat.c.id, _chat.c.user_id, _chat.c.title, _chat.c.last_position, _chat.c.message_count)
+_CHAT_COLUMNS = (
+    _chat.c.id, _chat.c.user_id, _chat.c.title, _chat.c.last_position, _chat.c.message_count, _chat.c.agent_id,
+)  # fmt: skip
 _CHAT = select(*_CHAT_COLUMNS).where(_chat.c.id == bindparam("id")).with_for_update()
 _CHATS = (
     select(*_CHAT_COLUMNS)
@@ -114,6 +116,7 @@ class BegunTurn:
     titled: bool
     branched: bool  # an older branch was left: what was known of the conversation is not as it was
     at: datetime
+    agent_id: str | None = None  # the chat's
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +155,7 @@ class _Chat(NamedTuple):
     title: str | None
     last_position: int
     message_count: int
+    agent_id: str | None
 
 
 class _Message(NamedTuple):
@@ -237,7 +241,7 @@ class _Beginning:
         self._runs.append(_run_row(turn, message_id, position + 1))
         return BegunTurn(
             position + 1, chat.last_position, asked_at, question, message_id, chat.title is not None, bool(target),
-            turn.at,
+            turn.at, chat.agent_id,
         )  # fmt: skip
 
     async def _last_answer(self, turn: NewTurn, last_position: int) -> str | None:

@@ -2,15 +2,16 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 from infrastructure.providers.types import Message, ModelRequest, ToolSpec
 
 SEARCH = ToolSpec("search", "Search the knowledge.", {"type": "object", "properties": {"query": {"type": "string"}}})
 
 
-def question(text: str = "What is a pool?", tools: tuple[ToolSpec, ...] = ()) -> ModelRequest:
+def question(text: str = "What is a pool?", tools: tuple[ToolSpec, ...] = (), **fields: Any) -> ModelRequest:
     messages = (Message("system", "Answer from the sources."), Message("user", text))
-    return ModelRequest(messages=messages, question=text, tools=tools)
+    return ModelRequest(messages=messages, question=text, tools=tools, **fields)
 
 
 class Heard(list[str]):

@@ -4,12 +4,15 @@ from typing import Any
 
 import pytest
 
+from infrastructure.providers.circuit import Circuit
+from infrastructure.providers.fair_line import FairLine
+from infrastructure.providers.guarded import Care, Gate, GuardedModel
 from infrastructure.providers.openai import OpenAIProvider
 from infrastructure.providers.retry import Backoff
 from infrastructure.providers.timeouts import Timeouts
 from tests.model_server import ModelServer
 
-MakeProvider = Callable[..., OpenAIProvider]
+MakeProvider = Callable[..., GuardedModel]
 
 
 @pytest.fixture
@@ -33,18 +36,20 @@ async def make_provider(server: ModelServer, pauses: list[float]) -> AsyncIterat
 
     async with AsyncExitStack() as stack:
 
-        def make(**options: Any) -> OpenAIProvider:
-            times = {"connect": 1.0, "first_event": 5.0, "between_events": 5.0, "total": 10.0, "tail": 0.05}
+        def make(**options: Any) -> GuardedModel:
+            times = {"connect": 1.0, "first_event": 5.0, "between_events": 5.0, "total": 60.0, "tail": 0.05}
             times |= options.pop("times", {})
             defaults = {
                 "base_url": server.url,
                 "api_key": "sk-secret",
                 "model": "scripted",
                 "timeouts": Timeouts(**times),
-                "backoff": Backoff(jitter=lambda: 1.0),
-                "sleep": note,
             }
-            provider = OpenAIProvider(**(defaults | options))
+            care = Care(
+                options.pop("max_retries", 2), times["total"], Backoff(jitter=lambda: 1.0), options.pop("sleep", note)
+            )
+            gate = options.pop("gate", None) or Gate(Circuit(), FairLine(64))
+            provider = GuardedModel(OpenAIProvider(**(defaults | options)), gate, care)
             stack.push_async_callback(provider.aclose)
             return provider
 
@@ -52,5 +57,5 @@ async def make_provider(server: ModelServer, pauses: list[float]) -> AsyncIterat
 
 
 @pytest.fixture
-def provider(make_provider: MakeProvider) -> OpenAIProvider:
+def provider(make_provider: MakeProvider) -> GuardedModel:
     return make_provider()

@@ -11,9 +11,11 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from pydantic import ConfigDict, Field
 
 from infrastructure.errors import ProviderError, ProviderProtocolError, ProviderRejected, ProviderUnavailable
 from infrastructure.providers.langchain import LangChainProvider, finish_reason, load_chat_model
+from infrastructure.providers.retry import TryAgain
 from infrastructure.providers.timeouts import Timeouts
 from infrastructure.providers.types import Message, ModelRequest, ToolCall, Usage
 from tests.infrastructure.providers.asking import SEARCH, Heard, question
@@ -59,6 +61,20 @@ class Scripted(BaseChatModel):
             yield ChatGenerationChunk(message=chunk)
         if self.fault:
             raise self.fault
+
+
+class Picky(Scripted):
+    """One that takes nothing that it has no field for, and notes what each call gave it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    temperature: float = Field(0.0, alias="temper")
+    seen: list[Any] = []  # noqa: RUF012 - as above
+
+    async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+        known = ("stop", "temperature", "max_tokens")
+        self.seen.append({name: kwargs[name] for name in known if kwargs.get(name) is not None})
+        yield ChatGenerationChunk(message=AIMessageChunk("x"))
 
 
 async def test_an_answer_streams(server: ModelServer, provider: LangChainProvider) -> None:
@@ -112,6 +128,44 @@ async def test_refusals_are_told_by_their_status(
     with pytest.raises(kind) as failed:
         await provider.stream(question(), Heard())
     assert "sk-secret" not in str(failed.value)
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+async def test_what_may_pass_is_worth_another_try_which_is_not_langchains(
+    server: ModelServer, provider: LangChainProvider, status: int
+) -> None:
+    server.status(status, {"retry-after": "7"})
+    with pytest.raises(TryAgain) as failed:
+        await provider.stream(question(), Heard())
+    assert (failed.value.retry_after, len(server.requests)) == (7.0, 1)
+
+
+async def test_after_the_first_chunk_nothing_is_tried_again() -> None:
+    model = Scripted(chunks=[AIMessageChunk("so far")], fault=ConnectionResetError())
+    with pytest.raises(ProviderUnavailable) as failed:
+        await LangChainProvider(model).stream(question(), Heard())
+    assert failed.value.said
+    assert not isinstance(failed.value, TryAgain)
+
+
+async def test_a_try_ends_with_its_deadline() -> None:
+    slow = Scripted(chunks=[AIMessageChunk("x")], gap=5.0)
+    deadline = asyncio.get_running_loop().time() + 0.05
+    with pytest.raises(ProviderUnavailable, match="too long") as failed:
+        await LangChainProvider(slow).stream(question(deadline=deadline), Heard())
+    assert not failed.value.said
+
+
+async def test_options_that_a_class_has_no_field_for_are_left_out() -> None:
+    made = load_chat_model("tests.infrastructure.providers.test_langchain:Picky", temper=0.5, max_retries=0, model="x")
+    assert isinstance(made, Picky)
+    await LangChainProvider(made).stream(question(max_tokens=5, temperature=0.5, stop=("x",)), Heard())
+    assert (made.temperature, made.seen) == (0.5, [{"stop": ["x"], "temperature": 0.5}])
+
+
+async def test_stop_words_go_out(server: ModelServer, provider: LangChainProvider) -> None:
+    await provider.stream(question(stop=("END",)), Heard())
+    assert server.requests[0].body["stop"] == ["END"]
 
 
 async def test_an_empty_account_is_a_refusal(server: ModelServer, provider: LangChainProvider) -> None:

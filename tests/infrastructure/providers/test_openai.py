@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from infrastructure.errors import InvalidInput
+from infrastructure.providers.guarded import GuardedModel
 from infrastructure.providers.openai import OpenAIProvider
 from infrastructure.providers.types import Message, ToolCall, ToolSpec, Usage
 from tests.infrastructure.providers.asking import SEARCH, Heard, question
@@ -15,7 +16,7 @@ from tests.model_server import ModelServer
 from tests.model_wire import STREAM_HEAD
 
 
-async def test_an_answer_is_given_on_as_it_is_written(server: ModelServer, provider: OpenAIProvider) -> None:
+async def test_an_answer_is_given_on_as_it_is_written(server: ModelServer, provider: GuardedModel) -> None:
     gate = server.gate()
     server.tokens(["A ", "pool ", "of funds."], gate=gate)
     heard = Heard()
@@ -30,7 +31,7 @@ async def test_an_answer_is_given_on_as_it_is_written(server: ModelServer, provi
     assert reply.usage == Usage(11, 7)
 
 
-async def test_what_arrives_in_one_read_goes_out_in_one_call(server: ModelServer, provider: OpenAIProvider) -> None:
+async def test_what_arrives_in_one_read_goes_out_in_one_call(server: ModelServer, provider: GuardedModel) -> None:
     events = b"".join(b'data: {"choices":[{"delta":{"content":"w%d "}}]}\n\n' % n for n in range(9))
     server.body(events + b"data: [DONE]\n\n")
     heard = Heard()
@@ -38,7 +39,7 @@ async def test_what_arrives_in_one_read_goes_out_in_one_call(server: ModelServer
     assert heard == ["w0 w1 w2 w3 w4 w5 w6 w7 w8 "]
 
 
-async def test_the_request_says_all_that_the_endpoint_needs(server: ModelServer, provider: OpenAIProvider) -> None:
+async def test_the_request_says_all_that_the_endpoint_needs(server: ModelServer, provider: GuardedModel) -> None:
     call = ToolCall("call_9", "search", '{"query":"x"}')
     messages = (Message("user", "hi"), Message("assistant", "", (call,)), Message("tool", "found", (), "call_9"))
     request = replace(question(tools=(SEARCH,)), messages=messages, max_tokens=9, temperature=0.5)
@@ -98,13 +99,13 @@ async def test_a_token_that_expires_is_asked_for_at_every_call(
     assert [sent.headers["authorization"] for sent in server.requests] == ["Bearer one", "Bearer two"]
 
 
-async def test_connections_are_used_again(server: ModelServer, provider: OpenAIProvider) -> None:
+async def test_connections_are_used_again(server: ModelServer, provider: GuardedModel) -> None:
     for _ in range(5):
         await provider.stream(question(), Heard())
     assert server.connected == 1
 
 
-async def test_many_streams_run_at_once(server: ModelServer, provider: OpenAIProvider) -> None:
+async def test_many_streams_run_at_once(server: ModelServer, provider: GuardedModel) -> None:
     gate = server.gate()
     server.tokens(["a", "b"], gate=gate)
     answers = [asyncio.create_task(provider.stream(question(), Heard())) for _ in range(50)]
@@ -114,14 +115,14 @@ async def test_many_streams_run_at_once(server: ModelServer, provider: OpenAIPro
     assert {reply.text for reply in await asyncio.gather(*answers)} == {"ab"}
 
 
-async def test_characters_cut_in_two_by_the_network_are_whole(server: ModelServer, provider: OpenAIProvider) -> None:
+async def test_characters_cut_in_two_by_the_network_are_whole(server: ModelServer, provider: GuardedModel) -> None:
     text = "Zürich, 東京 😀"
     event = f"data: {json.dumps({'choices': [{'delta': {'content': text}}]}, ensure_ascii=False)}\n\n".encode()
     server.body(*(event[n : n + 1] for n in range(len(event))), b"data: [DONE]\n\n")
     assert (await provider.stream(question(), Heard())).text == text
 
 
-async def test_every_lawful_way_to_write_a_stream_is_read(server: ModelServer, provider: OpenAIProvider) -> None:
+async def test_every_lawful_way_to_write_a_stream_is_read(server: ModelServer, provider: GuardedModel) -> None:
     server.body(
         b": a comment\r\nevent: message\r\nid: 4\r\nretry: 5\r\n",
         b'data:{"choices":[{"delta":{"role":"assistant","content":""}}]}\r\n\r\n',
@@ -134,7 +135,7 @@ async def test_every_lawful_way_to_write_a_stream_is_read(server: ModelServer, p
     assert (reply.text, reply.finish_reason) == ("yes", "length")
 
 
-async def test_tokens_are_estimated_where_they_are_not_counted(server: ModelServer, provider: OpenAIProvider) -> None:
+async def test_tokens_are_estimated_where_they_are_not_counted(server: ModelServer, provider: GuardedModel) -> None:
     server.body(b'data: {"choices":[{"delta":{"content":"123456789"},"finish_reason":"stop"}],"usage":null}\n\n')
     reply = await provider.stream(question("12345678"), Heard())
     assert reply.usage == Usage(prompt_tokens=8, completion_tokens=3)
@@ -143,18 +144,18 @@ async def test_tokens_are_estimated_where_they_are_not_counted(server: ModelServ
 @pytest.mark.parametrize(
     "usage", ["[1]", '{"prompt_tokens":-1,"completion_tokens":2}', '{"prompt_tokens":true}', '{"prompt_tokens":"5"}']
 )
-async def test_a_nonsense_usage_is_not_believed(server: ModelServer, provider: OpenAIProvider, usage: str) -> None:
+async def test_a_nonsense_usage_is_not_believed(server: ModelServer, provider: GuardedModel, usage: str) -> None:
     server.body(b'data: {"choices":[{"delta":{"content":"1234"}}],"usage":%s}\n\ndata: [DONE]\n\n' % usage.encode())
     assert (await provider.stream(question(), Heard())).usage.completion_tokens == 1
 
 
-async def test_a_finish_reason_is_enough_of_an_end(server: ModelServer, provider: OpenAIProvider) -> None:
+async def test_a_finish_reason_is_enough_of_an_end(server: ModelServer, provider: GuardedModel) -> None:
     server.body(b'data: {"choices":[{"delta":{"content":"so"},"finish_reason":"stop"}]}\n\n')
     assert (await provider.stream(question(), Heard())).text == "so"
 
 
 async def test_a_connection_that_breaks_after_the_finish_reason_does_no_harm(
-    server: ModelServer, provider: OpenAIProvider
+    server: ModelServer, provider: GuardedModel
 ) -> None:
     event = b'data: {"choices":[{"delta":{"content":"so"},"finish_reason":"stop"}]}\n\n'
     server.raw(STREAM_HEAD + b"%x\r\n%s\r\n" % (len(event), event))
@@ -163,7 +164,7 @@ async def test_a_connection_that_breaks_after_the_finish_reason_does_no_harm(
 
 @pytest.mark.parametrize("last", [b"", b"data: [DONE]\n\n"])
 async def test_an_endpoint_that_does_not_let_go_after_the_end_is_let_go(
-    server: ModelServer, provider: OpenAIProvider, last: bytes
+    server: ModelServer, provider: GuardedModel, last: bytes
 ) -> None:
     event = b'data: {"choices":[{"delta":{"content":"so"},"finish_reason":"stop"}]}\n\n' + last
     server.raw(STREAM_HEAD + b"%x\r\n%s\r\n" % (len(event), event), close=False)
@@ -171,7 +172,7 @@ async def test_an_endpoint_that_does_not_let_go_after_the_end_is_let_go(
     await server.closed()
 
 
-async def test_a_plain_answer_to_a_stream_request_is_taken_whole(server: ModelServer, provider: OpenAIProvider) -> None:
+async def test_a_plain_answer_to_a_stream_request_is_taken_whole(server: ModelServer, provider: GuardedModel) -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "search", "arguments": "{}"}}
     message = {"role": "assistant", "content": "whole", "tool_calls": [call]}
     choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
@@ -183,7 +184,7 @@ async def test_a_plain_answer_to_a_stream_request_is_taken_whole(server: ModelSe
     assert reply.usage == Usage(1, 2)
 
 
-async def test_tool_calls_come_with_all_their_arguments(server: ModelServer, provider: OpenAIProvider) -> None:
+async def test_tool_calls_come_with_all_their_arguments(server: ModelServer, provider: GuardedModel) -> None:
     server.tool_call("search", {"query": "pools of funds"}, text="Let me look.", pieces=5)
     heard = Heard()
     reply = await provider.stream(question(tools=(SEARCH,)), heard)
@@ -194,12 +195,12 @@ async def test_tool_calls_come_with_all_their_arguments(server: ModelServer, pro
     ]
 
 
-async def test_a_prompt_of_megabytes_is_sent(server: ModelServer, provider: OpenAIProvider) -> None:
+async def test_a_prompt_of_megabytes_is_sent(server: ModelServer, provider: GuardedModel) -> None:
     await provider.stream(question("x" * (2 << 20)), Heard())
     assert len(server.requests[0].body["messages"][1]["content"]) == 2 << 20
 
 
-async def test_a_lone_surrogate_in_a_question_is_no_failure(server: ModelServer, provider: OpenAIProvider) -> None:
+async def test_a_lone_surrogate_in_a_question_is_no_failure(server: ModelServer, provider: GuardedModel) -> None:
     call = ToolCall("c", "search", "\udc00")
     request = question("what is \ud800?")
     request = replace(request, messages=(*request.messages, Message("assistant", "", (call,))))
@@ -207,12 +208,12 @@ async def test_a_lone_surrogate_in_a_question_is_no_failure(server: ModelServer,
     assert server.requests[0].body["messages"][1]["content"] == "what is ??"
 
 
-async def test_a_tool_whose_schema_is_not_json_is_named_a_mistake_of_ours(provider: OpenAIProvider) -> None:
+async def test_a_tool_whose_schema_is_not_json_is_named_a_mistake_of_ours(provider: GuardedModel) -> None:
     with pytest.raises(InvalidInput):
         await provider.stream(question(tools=(ToolSpec("bad", "", {"default": object()}),)), Heard())
 
 
-async def test_each_set_of_tools_is_sent_as_it_is(server: ModelServer, provider: OpenAIProvider) -> None:
+async def test_each_set_of_tools_is_sent_as_it_is(server: ModelServer, provider: GuardedModel) -> None:
     for number in range(20):
         await provider.stream(question(tools=(ToolSpec(f"tool{number}", "", {}),)), Heard())
     assert [sent.body["tools"][0]["function"]["name"] for sent in server.requests] == [f"tool{n}" for n in range(20)]
@@ -231,7 +232,7 @@ def test_a_key_that_cannot_stand_in_a_header_is_refused_and_not_repeated(key: st
     assert key not in str(refused.value)
 
 
-async def test_closing_twice_or_unused_is_harmless(provider: OpenAIProvider) -> None:
+async def test_closing_twice_or_unused_is_harmless(provider: GuardedModel) -> None:
     await provider.aclose()
     await provider.stream(question(), Heard())
     await provider.aclose()

@@ -7,7 +7,7 @@ import pytest
 import structlog
 
 from infrastructure.errors import ProviderError, ProviderProtocolError, ProviderRejected, ProviderUnavailable
-from infrastructure.providers.openai import OpenAIProvider
+from infrastructure.providers.guarded import GuardedModel
 from tests.infrastructure.providers.asking import Heard, question
 from tests.infrastructure.providers.conftest import MakeProvider
 from tests.model_server import ModelServer
@@ -60,7 +60,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("chunk", BROKEN.values(), ids=BROKEN.keys())
 async def test_what_is_not_the_protocol_ends_the_answer(
-    server: ModelServer, provider: OpenAIProvider, chunk: bytes
+    server: ModelServer, provider: GuardedModel, chunk: bytes
 ) -> None:
     server.body(TEXT, chunk, TEXT, DONE)
     heard = Heard()
@@ -70,9 +70,7 @@ async def test_what_is_not_the_protocol_ends_the_answer(
     assert len(server.requests) == 1
 
 
-async def test_text_before_a_broken_event_of_the_same_read_is_kept(
-    server: ModelServer, provider: OpenAIProvider
-) -> None:
+async def test_text_before_a_broken_event_of_the_same_read_is_kept(server: ModelServer, provider: GuardedModel) -> None:
     server.body(TEXT + b"data: {\n\n")
     heard = Heard()
     with pytest.raises(ProviderProtocolError):
@@ -80,7 +78,7 @@ async def test_text_before_a_broken_event_of_the_same_read_is_kept(
     assert heard.text == "so far "
 
 
-async def test_thirty_three_calls_of_tools_are_too_many(server: ModelServer, provider: OpenAIProvider) -> None:
+async def test_thirty_three_calls_of_tools_are_too_many(server: ModelServer, provider: GuardedModel) -> None:
     calls = [{"id": f"c{n}", "function": {"name": "f", "arguments": "{}"}} for n in range(33)]
     server.body(delta(tool_calls=calls), DONE)
     with pytest.raises(ProviderProtocolError):
@@ -88,30 +86,26 @@ async def test_thirty_three_calls_of_tools_are_too_many(server: ModelServer, pro
 
 
 @pytest.mark.parametrize("body", [b"", TEXT, b"<html>welcome</html>", b": only comments\n\n"])
-async def test_a_stream_that_ends_early_is_no_answer(
-    server: ModelServer, provider: OpenAIProvider, body: bytes
-) -> None:
+async def test_a_stream_that_ends_early_is_no_answer(server: ModelServer, provider: GuardedModel, body: bytes) -> None:
     server.body(*([body] if body else []))
     with pytest.raises(ProviderProtocolError, match="ended early"):
         await provider.stream(question(), Heard())
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"choices":[]}', b'{"choices":[{"message":{"content":"x"}}]}'])
-async def test_a_plain_answer_that_is_none_is_refused(
-    server: ModelServer, provider: OpenAIProvider, body: bytes
-) -> None:
+async def test_a_plain_answer_that_is_none_is_refused(server: ModelServer, provider: GuardedModel, body: bytes) -> None:
     server.status(200, body=body)
     with pytest.raises(ProviderProtocolError):
         await provider.stream(question(), Heard())
 
 
-async def test_a_plain_answer_of_many_megabytes_is_not_read(server: ModelServer, provider: OpenAIProvider) -> None:
+async def test_a_plain_answer_of_many_megabytes_is_not_read(server: ModelServer, provider: GuardedModel) -> None:
     server.status(200, body=b'"' + b"x" * (10 << 20) + b'"')
     with pytest.raises(ProviderProtocolError):
         await provider.stream(question(), Heard())
 
 
-async def test_a_line_of_ten_megabytes_is_not_read_to_its_end(server: ModelServer, provider: OpenAIProvider) -> None:
+async def test_a_line_of_ten_megabytes_is_not_read_to_its_end(server: ModelServer, provider: GuardedModel) -> None:
     server.body(b"data: " + b"x" * (10 << 20))
     with pytest.raises(ProviderProtocolError):
         await provider.stream(question(), Heard())
@@ -122,7 +116,7 @@ async def test_a_line_of_ten_megabytes_is_not_read_to_its_end(server: ModelServe
     "framing", [b"zz\r\nhello\r\n", b"5\r\nhelloXX", b"-5\r\nhello\r\n", b"ffffffffffffffffffff\r\nhello\r\n"]
 )
 async def test_broken_chunk_framing_ends_the_answer(
-    server: ModelServer, provider: OpenAIProvider, framing: bytes
+    server: ModelServer, provider: GuardedModel, framing: bytes
 ) -> None:
     gate = server.gate()
 
@@ -142,7 +136,7 @@ async def test_broken_chunk_framing_ends_the_answer(
     assert heard.text == "so far "
 
 
-async def test_what_is_no_http_at_all_is_refused(server: ModelServer, provider: OpenAIProvider) -> None:
+async def test_what_is_no_http_at_all_is_refused(server: ModelServer, provider: GuardedModel) -> None:
     server.raw(b"SSH-2.0-OpenSSH_9.9\r\n\r\n")
     with pytest.raises(ProviderProtocolError):
         await provider.stream(question(), Heard())
@@ -150,7 +144,7 @@ async def test_what_is_no_http_at_all_is_refused(server: ModelServer, provider: 
 
 @pytest.mark.parametrize("how", ["cut", "reset"])
 async def test_a_connection_that_ends_in_mid_answer_is_not_tried_again(
-    server: ModelServer, provider: OpenAIProvider, how: str
+    server: ModelServer, provider: GuardedModel, how: str
 ) -> None:
     gate = server.gate()
     getattr(server, how)(["so ", "far"], gate=gate)
@@ -176,7 +170,7 @@ async def test_a_connection_that_ends_in_mid_answer_is_not_tried_again(
     ],
 )
 async def test_an_error_inside_the_stream_is_told_by_its_code(
-    server: ModelServer, provider: OpenAIProvider, error: object, kind: type[ProviderError]
+    server: ModelServer, provider: GuardedModel, error: object, kind: type[ProviderError]
 ) -> None:
     server.body(TEXT, sse({"error": error}))
     with pytest.raises(kind):
@@ -230,14 +224,14 @@ async def test_a_slow_stream_that_lives_is_not_ended(server: ModelServer, make_p
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 413, 422, 307])
-async def test_a_refusal_is_not_tried_again(server: ModelServer, provider: OpenAIProvider, status: int) -> None:
+async def test_a_refusal_is_not_tried_again(server: ModelServer, provider: GuardedModel, status: int) -> None:
     server.status(status, body={"error": {"message": "sk-secret is bad", "code": "invalid_api_key"}})
     with pytest.raises(ProviderRejected):
         await provider.stream(question(), Heard())
     assert len(server.requests) == 1
 
 
-async def test_a_redirect_is_not_followed(server: ModelServer, provider: OpenAIProvider) -> None:
+async def test_a_redirect_is_not_followed(server: ModelServer, provider: GuardedModel) -> None:
     async with ModelServer() as elsewhere:
         server.redirect(f"{elsewhere.url}/chat/completions")
         with pytest.raises(ProviderRejected):
@@ -266,14 +260,14 @@ async def test_nothing_of_key_address_or_body_gets_out(
         assert secret not in said
 
 
-async def test_the_code_of_an_error_is_logged(server: ModelServer, provider: OpenAIProvider) -> None:
+async def test_the_code_of_an_error_is_logged(server: ModelServer, provider: GuardedModel) -> None:
     server.status(404, body={"error": {"message": "no such model", "code": "model_not_found"}})
     with structlog.testing.capture_logs() as lines, pytest.raises(ProviderRejected):
         await provider.stream(question(), Heard())
     assert {"event": "provider_refused", "status": 404, "code": "model_not_found", "log_level": "warning"} in lines
 
 
-async def test_an_emit_that_fails_closes_the_connection(server: ModelServer, provider: OpenAIProvider) -> None:
+async def test_an_emit_that_fails_closes_the_connection(server: ModelServer, provider: GuardedModel) -> None:
     def emit(text: str) -> None:
         raise KeyError(text)
 
@@ -283,7 +277,7 @@ async def test_an_emit_that_fails_closes_the_connection(server: ModelServer, pro
     await server.closed()
 
 
-async def test_a_timeout_of_somebody_else_is_not_the_models(server: ModelServer, provider: OpenAIProvider) -> None:
+async def test_a_timeout_of_somebody_else_is_not_the_models(server: ModelServer, provider: GuardedModel) -> None:
     def emit(text: str) -> None:
         raise TimeoutError(text)
 

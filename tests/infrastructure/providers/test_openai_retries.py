@@ -7,7 +7,7 @@ from email.utils import format_datetime
 import pytest
 
 from infrastructure.errors import ProviderError, ProviderRejected, ProviderUnavailable
-from infrastructure.providers.openai import OpenAIProvider
+from infrastructure.providers.guarded import GuardedModel
 from infrastructure.providers.retry import Backoff, retry_after_seconds
 from tests.infrastructure.providers.asking import Heard, question
 from tests.infrastructure.providers.conftest import MakeProvider
@@ -17,7 +17,7 @@ from tests.model_wire import STREAM_HEAD, sse
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
 async def test_a_passing_failure_is_tried_again(
-    server: ModelServer, provider: OpenAIProvider, pauses: list[float], status: int
+    server: ModelServer, provider: GuardedModel, pauses: list[float], status: int
 ) -> None:
     server.status(status)
     server.status(status, body=b"<html>bad gateway</html>")
@@ -26,7 +26,7 @@ async def test_a_passing_failure_is_tried_again(
     assert pauses == [0.2, 0.4]
 
 
-async def test_tries_come_to_an_end(server: ModelServer, provider: OpenAIProvider) -> None:
+async def test_tries_come_to_an_end(server: ModelServer, provider: GuardedModel) -> None:
     server.status(503)
     with pytest.raises(ProviderUnavailable):
         await provider.stream(question(), Heard())
@@ -35,7 +35,7 @@ async def test_tries_come_to_an_end(server: ModelServer, provider: OpenAIProvide
 
 @pytest.mark.parametrize("status", [501, 505, 529, 408])
 async def test_other_failures_of_the_endpoint_are_told_at_once(
-    server: ModelServer, provider: OpenAIProvider, status: int
+    server: ModelServer, provider: GuardedModel, status: int
 ) -> None:
     server.status(status)
     with pytest.raises(ProviderUnavailable):
@@ -51,7 +51,7 @@ async def test_no_retries_means_none(server: ModelServer, make_provider: MakePro
 
 
 @pytest.mark.parametrize("field", ["code", "type"])
-async def test_an_empty_account_is_not_tried_again(server: ModelServer, provider: OpenAIProvider, field: str) -> None:
+async def test_an_empty_account_is_not_tried_again(server: ModelServer, provider: GuardedModel, field: str) -> None:
     server.status(429, body={"error": {field: "insufficient_quota"}})
     with pytest.raises(ProviderRejected):
         await provider.stream(question(), Heard())
@@ -63,7 +63,7 @@ async def test_an_empty_account_is_not_tried_again(server: ModelServer, provider
     [("3", 3.0), ("0", 0.0), ("1.5", 1.5), ("3600", 10.0), ("-5", 0.2), ("soon", 0.2), ("99999999", 0.2), ("", 0.2)],
 )
 async def test_the_endpoint_says_how_long_to_wait(
-    server: ModelServer, provider: OpenAIProvider, pauses: list[float], header: str, pause: float
+    server: ModelServer, provider: GuardedModel, pauses: list[float], header: str, pause: float
 ) -> None:
     server.status(429, {"retry-after": header})
     server.reply()
@@ -71,19 +71,29 @@ async def test_the_endpoint_says_how_long_to_wait(
     assert pauses == [pause]
 
 
-async def test_the_caller_is_told_how_long_to_wait(server: ModelServer, provider: OpenAIProvider) -> None:
+async def test_the_caller_is_told_how_long_to_wait(server: ModelServer, provider: GuardedModel) -> None:
     server.status(429, {"retry-after": "77"})
     with pytest.raises(ProviderUnavailable) as failed:
         await provider.stream(question(), Heard())
     assert failed.value.retry_after == 77.0
 
 
-async def test_a_wait_ends_with_the_whole_budget(server: ModelServer, make_provider: MakeProvider) -> None:
-    provider = make_provider(times={"total": 0.1, "first_event": 0.05}, sleep=asyncio.sleep)
+async def test_a_wait_that_the_whole_budget_does_not_cover_is_not_begun(
+    server: ModelServer, make_provider: MakeProvider, pauses: list[float]
+) -> None:
     server.status(429, {"retry-after": "10"})
-    with pytest.raises(ProviderUnavailable, match="too long"):
-        await provider.stream(question(), Heard())
-    assert len(server.requests) == 1
+    with pytest.raises(ProviderUnavailable, match="too much to do") as failed:
+        await make_provider(times={"total": 9.0}).stream(question(), Heard())
+    assert (len(server.requests), pauses, failed.value.retry_after) == (1, [], 10.0)
+
+
+async def test_all_tries_share_the_whole_budget(server: ModelServer, make_provider: MakeProvider) -> None:
+    server.status(503)
+    server.hang(["so far"])
+    with pytest.raises(ProviderUnavailable, match="too long") as failed:
+        await make_provider(times={"total": 0.45}).stream(question(), Heard())
+    assert failed.value.said
+    assert len(server.requests) == 2
 
 
 async def test_the_time_of_one_try_does_not_run_in_the_pause(server: ModelServer, make_provider: MakeProvider) -> None:
@@ -95,7 +105,7 @@ async def test_the_time_of_one_try_does_not_run_in_the_pause(server: ModelServer
 
 @pytest.mark.parametrize("how", ["cut", "reset"])
 async def test_a_connection_lost_before_the_answer_is_tried_again(
-    server: ModelServer, provider: OpenAIProvider, how: str
+    server: ModelServer, provider: GuardedModel, how: str
 ) -> None:
     getattr(server, how)()
     server.raw(STREAM_HEAD)
@@ -104,7 +114,7 @@ async def test_a_connection_lost_before_the_answer_is_tried_again(
     assert len(server.requests) == 3
 
 
-async def test_a_kept_connection_that_died_meanwhile_is_replaced(server: ModelServer, provider: OpenAIProvider) -> None:
+async def test_a_kept_connection_that_died_meanwhile_is_replaced(server: ModelServer, provider: GuardedModel) -> None:
     server.reply("one")
     server.cut()
     server.reply("two")
@@ -112,7 +122,7 @@ async def test_a_kept_connection_that_died_meanwhile_is_replaced(server: ModelSe
     assert (await provider.stream(question(), Heard())).text == "two"
 
 
-async def test_an_endpoint_that_is_not_there_is_unavailable(server: ModelServer, provider: OpenAIProvider) -> None:
+async def test_an_endpoint_that_is_not_there_is_unavailable(server: ModelServer, provider: GuardedModel) -> None:
     server.stop_listening()
     with pytest.raises(ProviderUnavailable, match="cannot be reached") as failed:
         await provider.stream(question(), Heard())
@@ -125,7 +135,7 @@ async def test_a_name_that_does_not_resolve_is_unavailable(make_provider: MakePr
     assert len(pauses) == 2
 
 
-async def test_after_the_first_event_there_is_no_second_try(server: ModelServer, provider: OpenAIProvider) -> None:
+async def test_after_the_first_event_there_is_no_second_try(server: ModelServer, provider: GuardedModel) -> None:
     piece = {"index": 0, "id": "c", "function": {"name": "search", "arguments": ""}}
     for event in (
         sse({"choices": [{"delta": {"content": "x"}}]}),

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from infrastructure.errors import ProviderUnavailable
-from infrastructure.providers.openai import OpenAIProvider
+from infrastructure.providers.guarded import GuardedModel
 from tests.infrastructure.providers.asking import Heard, question
 from tests.infrastructure.providers.conftest import MakeProvider
 from tests.model_server import ModelServer
@@ -40,7 +40,7 @@ async def stopped(answering: asyncio.Task[object], server: ModelServer) -> int:
     return open_then[0]
 
 
-async def test_in_mid_answer(server: ModelServer, provider: OpenAIProvider) -> None:
+async def test_in_mid_answer(server: ModelServer, provider: GuardedModel) -> None:
     server.hang(["so far"])
     server.reply("the next one")
     heard = Heard()
@@ -52,7 +52,7 @@ async def test_in_mid_answer(server: ModelServer, provider: OpenAIProvider) -> N
     assert (await provider.stream(question(), Heard())).text == "the next one"
 
 
-async def test_before_the_answer_began(server: ModelServer, provider: OpenAIProvider) -> None:
+async def test_before_the_answer_began(server: ModelServer, provider: GuardedModel) -> None:
     server.hang()
     answering = asyncio.create_task(provider.stream(question(), Heard()))
     await server.asked()
@@ -60,7 +60,7 @@ async def test_before_the_answer_began(server: ModelServer, provider: OpenAIProv
     await server.closed()
 
 
-async def test_while_the_question_is_still_being_sent(server: ModelServer, provider: OpenAIProvider) -> None:
+async def test_while_the_question_is_still_being_sent(server: ModelServer, provider: GuardedModel) -> None:
     server.hang()
     answering = asyncio.create_task(provider.stream(question("x" * (64 << 20)), Heard()))
     await server.connection()

@@ -1,109 +1,20 @@
 """Search on PostgreSQL: that it finds what the search index in memory finds, and that every process sees the same."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
-from infrastructure.database.engine import Database, open_engine
-from infrastructure.database.models import SHARED, new_id
+from infrastructure.database.engine import Database
+from infrastructure.database.models import SHARED
 from infrastructure.database.repositories.knowledge import KnowledgeRepository
-from infrastructure.errors import ProviderUnavailable
-from services.embeddings import Embeddings
-from services.knowledge import postgres_ranking
 from services.knowledge.confidence import ANSWER_THRESHOLD
 from services.knowledge.postgres_search import PostgresSearch
-from services.knowledge.records import ChunkRecord
-from services.knowledge.retrieval import Retrieval
 from services.knowledge.scope import Scope
 from services.knowledge.served import Batch
-from tests.databases import PostgresServer
-from tests.services.knowledge.corpus import CURATED, EMBEDDER, TEXTS, Source, chunk, entry, knowledge, open_index
-
-NOTHING = np.empty((0, 256), np.float32)
-ANNA = [chunk(1001, "anna.md", "The walrus of Anna is called Theodore. It lives in a bath full of ice.")]
-BEN = [
-    chunk(2001, "ben.md", "The walrus of Ben is called Balthasar. It lives under a bridge of stone."),
-    chunk(2002, "other.md", "Ben keeps a diary of bridges. The oldest bridge is of wood."),
-    entry(2003, "What is the password of Ben?", "The password of Ben is kept in his head."),
-]
-BEES, ANTS = chunk(90, "bees.md", "Bees make honey."), chunk(91, "ants.md", "Ants keep lice.")
-MORE = [BEES, ANTS]
-Opened = Callable[..., PostgresSearch]
-
-
-@pytest.fixture(scope="module")
-def url(postgres: PostgresServer) -> str:
-    """One database for all tests here: each has a model, and so tables, of its own."""
-    return postgres.migrated()
-
-
-@pytest.fixture
-async def database(url: str) -> AsyncIterator[Database]:
-    database = Database(open_engine(url, pool_size=1))
-    yield database
-    await database.close()
-
-
-class Model:
-    """The default model under a name of its own."""
-
-    dimensions = EMBEDDER.dimensions
-
-    def __init__(self) -> None:
-        self.model = new_id()
-
-    def embed(self, given: Sequence[str]) -> np.ndarray:
-        return EMBEDDER.embed(given)
-
-
-@pytest.fixture
-def opened(database: Database) -> Opened:
-    """A search as another process would open it."""
-    model = Model()
-
-    def opened(source: Source | None = None, embedder: object = model, **options: float) -> PostgresSearch:
-        return PostgresSearch(Embeddings(embedder), database, source or Source(), **options)  # type: ignore[arg-type]
-
-    return opened
-
-
-@pytest.fixture
-async def search(opened: Opened) -> PostgresSearch:
-    search = opened(Source(shared=[*knowledge(), *MORE], anna=ANNA, ben=BEN))
-    await search.load(batches(knowledge()), generation=1)
-    return search
-
-
-@pytest.fixture(params=["as a whole", "by the indexes"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The two ways of looking into a partition."""
-    if request.param == "by the indexes":
-        monkeypatch.setattr(postgres_ranking, "EXACT_CHUNKS", 0)
-    return str(request.param)
-
-
-async def batches(chunks: Sequence[ChunkRecord], size: int = 2) -> AsyncIterator[Batch]:
-    for start in range(0, len(chunks), size):
-        part = chunks[start : start + size]
-        yield part, EMBEDDER.embed([one.index_text() for one in part])
-
-
-async def add(search: PostgresSearch, partition: str, *chunks: ChunkRecord, generation: int) -> None:
-    await search.replace(
-        partition, [], chunks, EMBEDDER.embed([one.index_text() for one in chunks]), generation=generation
-    )
-
-
-async def own(search: PostgresSearch) -> None:
-    await add(search, "anna", *ANNA, generation=1)
-    await add(search, "ben", *BEN, generation=1)
-
-
-def texts(found: Retrieval) -> str:
-    return " ".join(passage.text for passage in found.passages)
+from tests.services.knowledge.corpus import CURATED, EMBEDDER, TEXTS, Source, chunk, knowledge, open_index
+from tests.services.knowledge.postgres_knowledge import ANNA, ANTS, BEES, BEN, NOTHING, Opened, add, batches, own, texts
 
 
 @pytest.mark.usefixtures("way")
@@ -274,17 +185,17 @@ async def test_what_is_looked_at_first_comes_first_where_it_answers(search: Post
 
 
 async def test_an_owners_partition_that_is_behind_is_brought_up_by_the_search(
-    search: PostgresSearch, opened: Opened, database: Database
+    search: PostgresSearch, opened: Opened, knowledge_database: Database
 ) -> None:
     source = Source(carl=ANNA)
     other, scope = opened(source), Scope((SHARED, "carl"))
     assert "walrus" not in texts(await other.search("walrus", 8, scope))
-    async with database.write() as session:
+    async with knowledge_database.write() as session:
         await KnowledgeRepository(session).next_generation("carl")
     found = await asyncio.gather(*[other.search("walrus", 8, scope) for _ in range(3)])
     assert [one.passages[0].document for one in found] == ["anna.md"] * 3
     assert source.read == ["carl"]
-    async with database.write() as session:
+    async with knowledge_database.write() as session:
         await KnowledgeRepository(session).next_generation("carl")
     source.partitions["carl"] = []
     assert "walrus" not in texts(await other.search("walrus", 8, scope))
@@ -301,74 +212,8 @@ async def test_texts_that_do_not_fit_in_memory_are_fetched(search: PostgresSearc
     assert len(source.fetched) > len(knowledge())
 
 
-class AwayEmbedder:
-    """A model that may be away, for questions or for everything."""
-
-    dimensions = 256
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.away = {"query", "passage"}
-
-    async def embed(self, given: Sequence[str], purpose: str = "passage") -> np.ndarray:
-        if purpose in self.away:
-            raise ProviderUnavailable("The model is away.")
-        return EMBEDDER.embed(given)
-
-    async def aclose(self) -> None: ...
-
-
-async def unembedded(chunks: Sequence[ChunkRecord]) -> AsyncIterator[Batch]:
-    yield chunks, np.zeros((len(chunks), 256), np.float32)
-
-
-@pytest.mark.usefixtures("way")
-async def test_words_alone_find_what_they_can_while_the_model_is_away(opened: Opened) -> None:
-    embedder = AwayEmbedder(new_id())
-    source = Source(**{SHARED: knowledge()})
-    search = opened(source, embedder)
-    await search.load(unembedded(knowledge()), generation=1)
-    assert search.lacking.is_set()
-    found = await search.search("impermanent loss")
-    assert found.passages[0].document == "amm.md"
-    assert found.signals.cosine == 0
-    with pytest.raises(ProviderUnavailable):
-        await search.adopt(Embeddings(embedder), source)
-    embedder.away.clear()
-    await search.adopt(Embeddings(embedder), source)
-    assert (await search.search("impermanent loss")).signals.cosine > 0.3
-    assert search.size == len(knowledge())
-
-
-class ShortEmbedder:
-    """Another model, of fewer dimensions."""
-
-    model = "short"
-    dimensions = 64
-
-    def embed(self, given: Sequence[str]) -> np.ndarray:
-        vectors = EMBEDDER.embed(given)[:, :64]
-        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
-
-
-class ShortSource(Source):
-    async def batches(self, partition: str) -> AsyncIterator[Batch]:
-        async for chunks, _ in super().batches(partition):
-            yield chunks, ShortEmbedder().embed([one.index_text() for one in chunks])
-
-
-async def test_another_model_takes_over_as_a_whole(search: PostgresSearch) -> None:
-    embeddings = Embeddings(ShortEmbedder())
-    await search.adopt(embeddings, ShortSource(**{SHARED: knowledge()}))
-    assert search.serving.embeddings is embeddings
-    assert (await search.search("What is impermanent loss?")).passages[0].document == "amm.md"
-    assert (await search.search("What is a flash loan?")).curated is not None
-    fresh = chunk(50, "bees.md", "Bees make honey from nectar.")
-    await search.replace(
-        SHARED, [], [fresh], EMBEDDER.embed([fresh.index_text()]), generation=2, model=EMBEDDER.model
-    )  # the old model's
-    assert (await search.search("honey")).passages[0].document == "bees.md"
-    assert search.lacking.is_set()
+async def test_a_scope_of_nothing_finds_nothing(search: PostgresSearch) -> None:
+    assert (await search.search("oracle", 8, Scope(()))).passages == ()
 
 
 async def test_searches_and_changes_may_run_at_the_same_time(search: PostgresSearch) -> None:

@@ -35,7 +35,15 @@ def test_a_sentence_in_two_overlapping_chunks_is_taken_once() -> None:
     found = SELECTOR.best_sentences(
         "proof of stake", [passage(TEXT), passage(TEXT[cut:], cut), passage(TEXT, 0, "b.md")], 4
     )
-    assert len({one.text for one in found}) == len(found) == 4
+    assert [one.text for one in found] == ["It moved to proof of stake on 15 September 2022.", "Its coin is ether."]
+
+
+def test_a_sentence_that_asks_or_has_nothing_of_the_question_is_no_answer() -> None:
+    other = passage("What is a stake? A stake is a deposit. Bees make honey. Wasps hunt.")
+    assert [one.text for one in SELECTOR.best_sentences("What is a stake?", [other], 9)] == [
+        "A stake is a deposit.",
+        "Bees make honey.",
+    ]
 
 
 def test_no_passages_give_no_sentences() -> None:
