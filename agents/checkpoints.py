@@ -4,7 +4,7 @@ A checkpointer is asked at every step of a graph, and nearly no run ever waits. 
 holds what LangGraph gives it when a run is interrupted (`durability="exit"`), and `dump` makes bytes of that.
 """
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,19 +109,8 @@ class RunCheckpoints(BaseCheckpointSaver[int]):
             for number, (channel, value) in enumerate(writes):
                 held.writes[task_id, channel, number] = value
 
-    async def adelete_thread(self, thread_id: str) -> None:
-        self.drop(thread_id)
-
     def get_next_version(self, current: int | None, channel: None) -> int:
         return (current or 0) + 1
-
-    async def alist(self, config: RunnableConfig | None, **_: Any) -> AsyncIterator[CheckpointTuple]:
-        """The one that there is."""
-        if config is not None and (held := await self.aget_tuple(config)) is not None:
-            yield held
-
-    def list(self, config: RunnableConfig | None, **_: Any) -> Iterator[CheckpointTuple]:
-        raise NotImplementedError("graphs are async")
 
 
 def _run_of(config: RunnableConfig) -> str:

@@ -49,7 +49,7 @@ class Generation:
         model = self.model_of(context)
         usable = state["passages"] if supported or state["exchange"] else ()
         closing = context.budget.spent is not None
-        offered = () if closing or model.name == "extractive" else self.tools.specs
+        offered = () if closing or model.name == "extractive" else self.tools.offered(context.tools)
         passages = usable if model.name == "extractive" else state["passages"]
         try:
             reply = await self._ask(model, self._request(state, context, passages, offered), context)

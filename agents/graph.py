@@ -14,8 +14,10 @@ from typing import Any
 from langgraph.graph import END, START, StateGraph
 
 from agents import nodes
+from agents.approvals import Approvals
 from agents.generation import Generation
 from agents.lean import lean
+from agents.saved_run import SavedRun
 from agents.state import Outcome, Result, RunContext, State
 
 
@@ -40,12 +42,23 @@ class AnswerGraph:
         ground: nodes.Ground,
         check: nodes.Check,
         settings: GraphSettings,
+        approvals: Approvals | None = None,
     ) -> None:
-        self._graph: Any = lean(_build(find, generation, ground, check, settings).compile())
+        # A checkpointer costs every run: there is one only where a tool may have to ask a person.
+        self._approvals = approvals if generation.tools.registry.may_ask else None
+        checkpointer = self._approvals.checkpoints if self._approvals else None
+        self._graph: Any = lean(_build(find, generation, ground, check, settings).compile(checkpointer=checkpointer))
         self._config = {"recursion_limit": 2 * settings.max_steps + 10}
 
-    async def run(self, context: RunContext) -> Outcome:
-        """Take a question through the graph."""
+    async def run(self, context: RunContext, saved: SavedRun | None = None) -> Outcome:
+        """Take a question through the graph; or go on with a run that another process left waiting for a person.
+
+        Raises:
+            Suspended: another process is to go on with it.
+        """
+        if self._approvals is not None:
+            found: Result = await self._approvals.run(self._graph, {"exchange": ()}, self._config, context, saved)
+            return found["outcome"]
         # Version 2 of the output collects no updates beside the values: 5 % of the graph's own time.
         output = await self._graph.ainvoke({"exchange": ()}, self._config, context=context, version="v2")
         result: Result = output.value

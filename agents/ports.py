@@ -36,9 +36,9 @@ class Model(Protocol):
 class EventLog(Protocol):
     """The frames of runs, in order. One writer a run, any number of readers, none of which holds up another."""
 
-    def open(self, run_id: str, owner: str | None) -> None:
-        """Begin the log of a new run, which only `owner` may read (with None, and for a run that was never opened:
-        whoever knows its id).
+    def open(self, run_id: str, owner: str | None, seq: int = 0, answer: str = "") -> None:
+        """Begin the log of a run, which only `owner` may read (with None, and for a run that was never opened: whoever
+        knows its id). One that began in another process goes on behind its frame `seq`, with the answer up to there.
         """
 
     def restore(self, run_id: str, owner: str | None, answer: str, terminal: Entry) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agents.ports import Model
+from agents.saved_run import SavedRun
 from agents.state import Budget
 from agents.writer import RunWriter
 from infrastructure.database.repositories.turns import BegunTurn
@@ -91,6 +92,7 @@ class Run:
     owner: str | None
     budget: Budget | None = None  # what it has used, once it works
     facts: Mapping[str, Any] = field(default_factory=dict)  # what is kept of it at its end
+    saved: SavedRun | None = None  # it waited for a person in another process
     task: asyncio.Task[None] | None = None
     working: bool = False  # its task has taken its first step: only then can cancelling it be seen from inside
     ending: bool = False  # how it ends is settled: it cannot be stopped any more

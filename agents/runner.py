@@ -7,12 +7,15 @@ from typing import Protocol
 import structlog
 from structlog.contextvars import bind_contextvars
 
+from agents.approvals import Approvals, Suspended
 from agents.events import NO_RELEVANT_ANSWER, RESPONSE_COMPLETE, Complete, Failure, RunFrame, Status
 from agents.graph import AnswerGraph
 from agents.keeping import NO_RUN, Keeper
 from agents.ports import Clock, EventLog
 from agents.preparing import Preparation
+from agents.reviving import facts_of, revived
 from agents.run import Ask, Run, RunHandle, RunLimits
+from agents.saved_run import SavedRun
 from agents.state import Budget, Outcome
 from agents.writer import RunWriter
 from infrastructure.database.repositories.turns import BegunTurn, KnownTurn
@@ -64,8 +67,10 @@ class Runner:
         concurrency: Concurrency,
         new_id: Callable[[], str],
         clock: Clock,
+        approvals: Approvals | None = None,
     ) -> None:
         self._graph = graph
+        self._approvals = approvals
         self._log = log
         self._sessions = sessions
         self._keeper = keeper
@@ -149,8 +154,12 @@ class Runner:
                 self._stop(run_id, None)
 
     async def drain(self, grace_seconds: float) -> None:
-        """Take no more questions, give runs `grace_seconds` to end, then end them."""
+        """Take no more questions, give runs `grace_seconds` to end, then end them; those that wait for a person
+        are left to the next process.
+        """
         self._draining = True
+        if self._approvals is not None:
+            self._approvals.suspend()
         if tasks := self._tasks():
             await asyncio.wait(tasks, timeout=grace_seconds)
         for run_id in tuple(self._active):
@@ -163,6 +172,23 @@ class Runner:
 
     def _tasks(self) -> list[asyncio.Task[None]]:
         return [run.task for run in self._active.values() if run.task]
+
+    async def revive(self, saved: SavedRun) -> None:
+        """Go on with a run that another process left waiting for a person.
+
+        Raises:
+            Unreadable: what was kept of it cannot be used.
+            NotFound: its chat is gone.
+        """
+        ask, begun, answer_id = revived(saved.run)
+        session = await self._sessions.open(ask.session_id, ask.owner, must_exist=True)
+        session.active[saved.run_id] = answer_id
+        self._log.open(saved.run_id, session.owner, saved.seq, saved.text)
+        writer = RunWriter(saved.run_id, self._log, self._clock, self._metrics)
+        writer.resume(saved.text)
+        run = Run(saved.run_id, session, begun.question, writer, begun, answer_id, ask, session.owner, saved=saved)
+        self._active[saved.run_id] = run
+        run.task = asyncio.create_task(self._work(run, queued=False), name=f"run {run.id}")
 
     async def _start(self, ask: Ask) -> RunHandle:
         if self._draining:
@@ -246,6 +272,8 @@ class Runner:
                 outcome = await self._complete(run, await self._answer(run))
         except asyncio.CancelledError:
             outcome = await self._cancelled(run)
+        except Suspended:
+            outcome = "suspended"  # nothing is said or kept: another process goes on with it
         except AskGraphError as error:
             outcome = await self._failed(run, error)
         except Exception as error:
@@ -261,7 +289,9 @@ class Runner:
             await self._sessions.refresh(run.session, run.begun.asked_at)
         now = asyncio.get_running_loop().time()
         run.budget = Budget(now + self._limits.seconds, self._limits.tool_steps, self._limits.tokens)
-        return await self._graph.run(await self._preparation.context(run, run.budget))
+        context = await self._preparation.context(run, run.budget)
+        context.kept = facts_of(run)
+        return await self._graph.run(context, run.saved)
 
     async def _complete(self, run: Run, found: Outcome) -> str:
         outcome = "complete" if found.supported else NO_RELEVANT_ANSWER

@@ -63,6 +63,12 @@ class RunWriter:
         """Whether the model has said anything, be it an unfinished word that is still held."""
         return bool(self._parts) or self._grouper.holds
 
+    def resume(self, text: str) -> None:
+        """Go on behind `text`, which another process has said; the log has been opened behind its frames."""
+        self._parts = [text] if text else []
+        self._words = len(text.split())
+        self._open = bool(text) and not text[-1].isspace()
+
     def start(self) -> None:
         """Time counts from here: the run has left the line."""
         self._started = self._loop.time()

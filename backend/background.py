@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from agents.reviving import revive_all
 from backend.filing import SWEEP_SECONDS as SWEEP_FILES_SECONDS
 from backend.filing import sweep_files
 from backend.socket_auth import check_credentials
@@ -41,7 +42,11 @@ def background_work(container: "Container") -> tuple[Coroutine[Any, Any, None], 
 
 
 async def end_what_was_left(container: "Container") -> None:
-    """End the runs that a dead process left unfinished. Only SQLite says that no other process is at them."""
+    """Go on with runs that wait for a person, and end those that a dead process left unfinished. Only SQLite says that
+    no other process is at them.
+    """
+    if revived := await revive_all(container.runner, container.checkpoints):
+        log.info("runs that wait for an approval were taken up", runs=revived)
     if container.database.is_sqlite and (left := await container.conversations.interrupt_unfinished()):
         log.warning("runs were interrupted when the service stopped", runs=left)
 

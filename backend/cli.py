@@ -101,6 +101,7 @@ def _look_before(settings: Settings) -> None:
     from sqlalchemy.exc import SQLAlchemyError
 
     from backend.embedders import check_models
+    from backend.mcp_servers import McpSettingsError, configured
     from backend.secret_key import BadSecretKey, load_secret_key
     from infrastructure.database.migrate import bring_up_to_date
     from infrastructure.errors import ProviderError
@@ -108,8 +109,9 @@ def _look_before(settings: Settings) -> None:
     try:
         load_secret_key(settings, warn=False)
         check_models(settings)
+        configured(settings)
         asyncio.run(bring_up_to_date(settings.database_url))
-    except (BadSecretKey, ProviderError) as error:
+    except (BadSecretKey, McpSettingsError, ProviderError) as error:
         _end(str(error))
     except (SQLAlchemyError, OSError) as error:
         _end(f"the database or the data folder cannot be used: {type(error).__name__}")

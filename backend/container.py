@@ -14,6 +14,7 @@ from prometheus_client import Counter
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from agents.approvals import Approvals
 from agents.finding import Finder
 from agents.generation import Generation
 from agents.graph import AnswerGraph, GraphSettings
@@ -27,12 +28,15 @@ from agents.titles import Titles
 from agents.toolbox import Toolbox
 from agents.tools.list_knowledge_files import list_knowledge_files
 from agents.tools.read_knowledge_file import read_knowledge_file
+from agents.tools.registry import Registry
+from agents.tools.remote import RemoteTools
 from agents.tools.search_knowledge_base import search_knowledge_base
 from backend.agent_parts import open_agents
 from backend.assembly import AnySearch, Knowledge, open_knowledge, open_models
 from backend.background import background_work, end_what_was_left
 from backend.filing import open_files, open_storage, open_uploads
 from backend.indexing import open_indexing
+from backend.mcp_servers import open_mcp_servers
 from backend.models import Models
 from backend.secret_key import load_secret_key
 from backend.settings import Settings
@@ -41,6 +45,7 @@ from infrastructure.chat_feed.memory import MemoryChatFeed
 from infrastructure.database.engine import Database
 from infrastructure.database.models import new_id
 from infrastructure.event_log.memory import MemoryEventLog
+from infrastructure.mcp.servers import McpServers
 from infrastructure.monitoring import Metrics
 from infrastructure.websocket_manager import WebSocketManager
 from middleware.rate_limit import CallerLimit
@@ -49,6 +54,7 @@ from services.agents import Agents
 from services.budgets import Budgets
 from services.cache import CacheManager
 from services.chats import Chats
+from services.checkpoints import Checkpoints
 from services.conversations import Conversations
 from services.embedding_models import EmbeddingModels
 from services.file_indexing import FileIndexing
@@ -101,6 +107,9 @@ class Container:
     indexing: FileIndexing
     uploads: UploadReader
     sessions: SessionManager
+    checkpoints: Checkpoints
+    approvals: Approvals
+    tools: Registry
     runner: Runner
     websockets: WebSocketManager
     sent_frames: Counter
@@ -157,7 +166,8 @@ async def open_container(
         knowledge = await open_knowledge(settings, metrics, stack)
         storage = await open_storage(settings, stack)
         indexing = open_indexing(settings, knowledge, storage, stack)
-        container = assemble(settings, metrics, limit, knowledge, storage, indexing, stack)
+        mcp_servers = await open_mcp_servers(settings, service_version(), stack)
+        container = assemble(settings, metrics, limit, knowledge, storage, indexing, mcp_servers, stack)
         if watching:
             await end_what_was_left(container)
             container.accounts.listen(container.websockets.revoke)
@@ -171,7 +181,7 @@ async def open_container(
 
 def assemble(
     settings: Settings, metrics: Metrics, limit: CallerLimit, knowledge: Knowledge, storage: FileStorage,
-    indexing: FileIndexing, stack: AsyncExitStack,
+    indexing: FileIndexing, mcp_servers: McpServers, stack: AsyncExitStack,
 ) -> Container:  # fmt: skip
     """Everything above the knowledge."""
     models = open_models(settings, knowledge.search, metrics, stack)
@@ -195,8 +205,11 @@ def assemble(
         lambda key, model, usage: parts.budgets.note(key, model, usage, 0),
     )
     stack.push_async_callback(summaries.aclose)
+    checkpoints = Checkpoints(knowledge.database, clock=utc_now)
+    approvals = Approvals(checkpoints, seconds=settings.approval_seconds)
+    tools = _tools(settings, knowledge, mcp_servers)
     runner = Runner(
-        _graph(settings, knowledge, models, metrics),
+        _graph(settings, knowledge, models, metrics, tools, approvals),
         event_log,
         sessions,
         Keeper(conversations, feed, new_id=new_id, clock=time.time, worker=new_id(), on_first_exchange=titles.consider),
@@ -208,6 +221,7 @@ def assemble(
         concurrency=settings.session_concurrency,
         new_id=new_id,
         clock=time.time,
+        approvals=approvals,
     )
     tokens = TokenSigner(
         load_secret_key(settings), settings.jwt_algorithm, settings.jwt_access_token_expire_minutes, clock=utc_now
@@ -249,6 +263,9 @@ def assemble(
         indexing=indexing,
         uploads=open_uploads(settings),
         sessions=sessions,
+        checkpoints=checkpoints,
+        approvals=approvals,
+        tools=tools,
         runner=runner,
         websockets=websockets,
         sent_frames=metrics.ws_messages.labels("out", "run"),
@@ -256,19 +273,23 @@ def assemble(
     )
 
 
-def _graph(settings: Settings, knowledge: Knowledge, models: Models, metrics: Metrics) -> AnswerGraph:
-    search = knowledge.search
-    tools = Toolbox(
-        (
-            search_knowledge_base(search.search, settings.agent_max_results),
-            list_knowledge_files(knowledge.library),
-            read_knowledge_file(knowledge.library),
-        )
+def _tools(settings: Settings, knowledge: Knowledge, mcp_servers: McpServers) -> Registry:
+    built_in = (
+        search_knowledge_base(knowledge.search.search, settings.agent_max_results),
+        list_knowledge_files(knowledge.library),
+        read_knowledge_file(knowledge.library),
     )
+    return Registry(built_in, (RemoteTools(mcp_servers.tools),) if mcp_servers.names else ())
+
+
+def _graph(
+    settings: Settings, knowledge: Knowledge, models: Models, metrics: Metrics, tools: Registry, approvals: Approvals
+) -> AnswerGraph:
+    search = knowledge.search
     generation = Generation(
         models.model,
         models.extractive,
-        tools,
+        Toolbox(tools, seconds=settings.tool_seconds),
         "extractive" in settings.model_fallbacks,
         settings.max_answer_tokens,
         models.on_call,
@@ -291,6 +312,7 @@ def _graph(settings: Settings, knowledge: Knowledge, models: Models, metrics: Me
             history_tokens=settings.history_max_tokens,
             max_steps=settings.max_tool_iterations,
         ),
+        approvals,
     )
 
 

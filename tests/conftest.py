@@ -1,5 +1,25 @@
 """Fixtures that every room's tests may ask for."""
 
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+
 from tests.databases import database, database_url, empty_database_url, postgres, sqlite_template
 
 __all__ = ["database", "database_url", "empty_database_url", "postgres", "sqlite_template"]
+
+
+@pytest.fixture(autouse=True)
+def _loggers_are_as_they_were() -> Iterator[None]:
+    """Whatever a test's own service made of logging, the next test can listen to all that is said."""
+    configure = structlog.configure
+
+    def without_keeping(*args: Any, **options: Any) -> None:
+        configure(*args, **{**options, "cache_logger_on_first_use": False})
+
+    structlog.configure = without_keeping
+    yield
+    structlog.configure = configure
+    structlog.reset_defaults()

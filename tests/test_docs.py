@@ -82,8 +82,7 @@ def test_the_diagram_has_the_tables_and_columns_of_the_models() -> None:
     for table, lines in TABLE.findall(diagram):
         columns = [line.split() for line in lines.splitlines()]
         drawn[table] = {
-            name: ("PK" in _keys(rest), "FK" in _keys(rest), '"null' in " ".join(rest))
-            for _, name, *rest in columns
+            name: ("PK" in _keys(rest), "FK" in _keys(rest), '"null' in " ".join(rest)) for _, name, *rest in columns
         }
     assert drawn == {
         table.name: {

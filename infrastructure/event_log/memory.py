@@ -108,10 +108,12 @@ class MemoryEventLog:
         self._max_runs = max_runs
         self._monotonic = monotonic
 
-    def open(self, run_id: str, owner: str | None) -> None:
+    def open(self, run_id: str, owner: str | None, seq: int = 0, answer: str = "") -> None:
         if run_id in self._runs:
             raise ValueError("this run has begun")
-        self._runs[run_id] = _RunLog(owner)
+        run = self._runs[run_id] = _RunLog(owner)
+        run.last_seq = run.dropped = seq
+        run.dropped_text = [answer] if answer else []
 
     def restore(self, run_id: str, owner: str | None, answer: str, terminal: Entry) -> None:
         if run_id in self._runs:

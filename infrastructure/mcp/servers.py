@@ -16,6 +16,11 @@ class McpServers:
         self._tools: tuple[McpTool, ...] | None = None
         self._changes = asyncio.Event()
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those that are configured, there or not."""
+        return tuple(server.name for server in self._servers)
+
     def tools(self) -> Sequence[McpTool]:
         if self._tools is None:
             self._tools = tuple(tool for server in self._servers for tool in server.tools)

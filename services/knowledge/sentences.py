@@ -52,9 +52,9 @@ class SentenceSelector:
     def _extracts(
         self, question: WeighedQuestion, kind: AnswerType | None, number: int, passage: Passage
     ) -> list[Extract]:
-        """The sentences of a passage that could be an answer, scored. One that follows a good one gets some of its score:
-        it often goes on about the same thing with a pronoun. One that has nothing of the question, and follows none that
-        has, is left out; so is one that asks.
+        """The sentences of a passage that could be an answer, scored. One that follows a good one gets some of its
+        score: it often goes on about the same thing with a pronoun. One that has nothing of the question, and follows
+        none that has, is left out; so is one that asks.
         """
         analysed = self._analysis.of(passage.text)
         extracts = []

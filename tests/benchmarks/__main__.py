@@ -14,8 +14,8 @@ from tempfile import TemporaryDirectory
 import psutil
 import websockets
 
-from tests.e2e.service import Service, running
 from tests.benchmarks.embedded_search import measure
+from tests.e2e.service import Service, running
 
 IDLE_SOCKETS = 2000
 CHUNKS = 1000

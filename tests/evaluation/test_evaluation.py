@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from infrastructure.errors import InvalidInput
 from services.knowledge.confidence import Signals
 from tests.evaluation.__main__ import Options, evaluate
 from tests.evaluation.baseline import parse, run_baseline
@@ -94,8 +95,8 @@ async def test_a_quote_that_is_not_its_documents_text_is_seen(answers: Path) -> 
 
 
 async def test_an_embedding_model_that_is_not_there_is_refused(answers: Path) -> None:
-    with pytest.raises((ValueError, ImportError)):
-        await evaluate(Options(answers, embedding="no-such-model"))
+    with pytest.raises((ValueError, InvalidInput)):
+        await evaluate(Options(answers, embedding="wordllama:other"))
 
 
 def test_a_folder_without_data_is_refused(tmp_path: Path) -> None:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from infrastructure.database.models import Chat, ChatMessage, Run
+from infrastructure.database.models import Chat, ChatMessage, Run, RunCheckpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +110,10 @@ class ConversationRepository:
         return (await self._session.execute(query)).one_or_none() is not None
 
     async def unfinished(self, limit: int) -> list[UnfinishedRun]:
-        """Runs that have not ended, the oldest first."""
+        """Runs that have not ended and do not wait for a person, the oldest first."""
         columns = (Run.id, Run.chat_id, Run.user_message_id, Run.answer_id, Run.answer_position)
-        query = select(*columns).where(Run.outcome.is_(None)).order_by(Run.started_at).limit(limit)
+        waits = exists().where(RunCheckpoint.run_id == Run.id)
+        query = select(*columns).where(Run.outcome.is_(None), ~waits).order_by(Run.started_at).limit(limit)
         return [UnfinishedRun(*row) for row in await self._session.execute(query)]
 
     async def retitle(self, chat_id: str, title: str, instead_of: str, at: datetime) -> bool:
