@@ -43,7 +43,7 @@ class ModelSettings(BaseSettings):
     model_fallbacks: Csv = ("extractive",)
     model_choices: Csv = ()
     provider_max_retries: int = Field(2, ge=0, le=10)
-    provider_max_concurrent: int = Field(64, ge=1)
+    provider_max_concurrent: int = Field(512, ge=1)
     circuit_open_seconds: float = Field(30.0, gt=0)
     provider_connect_timeout_seconds: float = Field(5.0, gt=0)
     provider_first_byte_timeout_seconds: float = Field(30.0, gt=0)
