@@ -50,6 +50,11 @@ class AnswerGraph:
         self._graph: Any = lean(_build(find, generation, ground, check, settings).compile(checkpointer=checkpointer))
         self._config = {"recursion_limit": 2 * settings.max_steps + 10}
 
+    @property
+    def may_wait(self) -> bool:
+        """Whether a run may come to wait for a person."""
+        return self._approvals is not None
+
     async def run(self, context: RunContext, saved: SavedRun | None = None) -> Outcome:
         """Take a question through the graph; or go on with a run that another process left waiting for a person.
 

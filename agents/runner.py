@@ -290,7 +290,8 @@ class Runner:
         now = asyncio.get_running_loop().time()
         run.budget = Budget(now + self._limits.seconds, self._limits.tool_steps, self._limits.tokens)
         context = await self._preparation.context(run, run.budget)
-        context.kept = facts_of(run)
+        if self._graph.may_wait:
+            context.kept = facts_of(run)
         return await self._graph.run(context, run.saved)
 
     async def _complete(self, run: Run, found: Outcome) -> str:

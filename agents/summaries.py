@@ -28,6 +28,9 @@ MAX_CHARS = 2000  # of a summary
 MAX_TOKENS = 300
 
 
+AHEAD = 0.5  # of the share: with none, a long conversation would cost a second call of the model with each answer
+
+
 @dataclass(frozen=True, slots=True)
 class _Summary:
     """`covered`: marks of the turns that it stands for, oldest first."""
@@ -44,10 +47,11 @@ class Summaries:
 
     def __init__(
         self, model: Model, max_tokens: int, on_call: Callable[[str, str], None],
-        on_usage: Callable[[str, str, Usage], None] = lambda caller, model, usage: None,
+        on_usage: Callable[[str, str, Usage], None] = lambda caller, model, usage: None, *, ahead: float = AHEAD,
     ) -> None:  # fmt: skip
         self._model = model
         self._max_tokens = max_tokens
+        self._left_after = int(max_tokens * (1 - ahead))
         self._on_call = on_call
         self._on_usage = on_usage
         self._gate = asyncio.Semaphore(AT_ONCE)
@@ -63,17 +67,25 @@ class Summaries:
         return kept.text
 
     def consider(self, session_id: str, turns: Sequence[Turn], caller: str = "") -> None:
-        """After an answer: have what the history leaves out summed up, if it is not yet and there is a model for it."""
+        """After an answer: have what the history leaves out summed up, if it is not yet and there is a model for it.
+
+        More is summed up than has to be, the `ahead` part of the history's share too: the next summary is due when that
+        much has been said again, and not after each answer.
+        """
         if self._model.name == "extractive" or not self._max_tokens:
             return
         if session_id in self._tasks or len(self._tasks) >= MOST_WAITING:
             return
-        out, marks = left_out(turns, self._max_tokens), _marks(turns)
+        out = left_out(turns, self._max_tokens)
+        if not out:
+            return
+        marks = _marks(turns)
         kept = self._kept.get(session_id)
         done = summed_up(kept.covered, marks) if kept else 0
         if done >= out:
             return
         former = kept if kept and done else _Summary("", ())
+        out = left_out(turns, self._left_after)
         covered = (former.covered + marks[done:out])[-len(turns) :]
         work = self._make(session_id, summarise_request(turns[done:out], former.text), covered, caller)
         self._tasks[session_id] = task = asyncio.create_task(work, name=f"summary {session_id}")

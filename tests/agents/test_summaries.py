@@ -34,11 +34,12 @@ class Desk:
         self.used: list[tuple[str, str, Usage]] = []
         self.with_model(ScriptedModel(says("They spoke of Paris.")))
 
-    def with_model(self, model: ScriptedModel, max_tokens: int = MAX_TOKENS) -> Summaries:
+    def with_model(self, model: ScriptedModel, max_tokens: int = MAX_TOKENS, ahead: float = 0.0) -> Summaries:
         self.model = model
         self.summaries = Summaries(
-            model, max_tokens, lambda name, how: self.calls.append((name, how)), lambda *used: self.used.append(used)
-        )
+            model, max_tokens, lambda name, how: self.calls.append((name, how)), lambda *used: self.used.append(used),
+            ahead=ahead,
+        )  # fmt: skip
         return self.summaries
 
     async def considered(self, turns: list[Turn], session: str = SESSION) -> None:
@@ -67,6 +68,18 @@ async def test_what_the_history_leaves_out_is_summed_up(desk: Desk) -> None:
     assert desk.used == [("user:ada", "scripted-1", Usage(10, 5))]
     assert desk.summaries.of(fakes.OTHER_SESSION, TURNS[:4]) == ""
     assert desk.summaries.of(None, TURNS[:4]) == ""
+
+
+async def test_more_is_summed_up_than_has_to_be_so_that_the_next_answers_need_none(desk: Desk) -> None:
+    desk.with_model(ScriptedModel(says("First."), says("Second.")), ahead=0.5)
+    await desk.considered(TURNS[:4])
+    assert "Question 3?" in desk.shown()
+    assert "Question 4?" not in desk.shown()
+    await desk.considered(TURNS[:5])
+    assert len(desk.model.requests) == 1
+    assert desk.summaries.of(SESSION, TURNS[:5]) == "First."
+    await desk.considered(TURNS[:6])
+    assert len(desk.model.requests) == 2
 
 
 async def test_while_all_fits_nothing_is_asked(desk: Desk) -> None:
