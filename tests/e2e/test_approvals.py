@@ -172,7 +172,7 @@ async def test_a_run_that_waits_can_be_stopped(service: Service, place: Place) -
     assert place.written == []
 
 
-@pytest.mark.parametrize("crash", [True, False])
+@pytest.mark.parametrize("crash", [True, pytest.param(False, marks=pytest.mark.slow)])
 async def test_after_a_restart_the_call_waits_again_and_the_answer_goes_on(own: Place, crash: bool) -> None:
     async with own.service() as before:
         await before.logged("mcp server connected")

@@ -23,7 +23,7 @@ from tests.databases import migrated_url
 from tests.services.file_indexing_parts import CHUNK_CHARS, Setup, text_of
 
 ROOT = Path(__file__).parents[2]
-KILLS = int(os.environ.get("CRASHES") or 5)
+KILLS = int(os.environ.get("CRASHES") or 3)
 FILES = 10 + 4 * KILLS
 SECONDS_EACH = 15  # of pytest's patience; a kill with what belongs to it takes some two
 
