@@ -18,7 +18,7 @@ from tests.e2e.crash_load import Ledger, Load
 from tests.e2e.service import Service, running
 
 GIVEN = os.environ.get("CRASHES")
-CRASHES = {"sqlite": int(GIVEN or 2), "postgresql": int(GIVEN or 1)}
+CRASHES = {"sqlite": int(GIVEN or 3), "postgresql": int(GIVEN or 2)}
 SECONDS_EACH = 15  # of pytest's patience; a crash with what belongs to it takes some three
 RESENT = 20  # of what a client knows no answer to, asked again under its request id
 
