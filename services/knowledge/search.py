@@ -7,7 +7,6 @@ a change or none of it. Another embedding model takes over as a whole as well: n
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -17,12 +16,13 @@ import numpy.typing as npt
 import structlog
 
 from infrastructure.database.models import SHARED
-from infrastructure.errors import ProviderError, ProviderUnavailable
+from infrastructure.errors import ProviderUnavailable
 from infrastructure.lexical.tantivy import LexicalIndex
 from services.embeddings import Embeddings
 from services.knowledge.confidence import calibration
 from services.knowledge.partition import Loading, Partition
 from services.knowledge.preference import prefer
+from services.knowledge.question_vectors import QuestionVectors
 from services.knowledge.records import ChunkRecord
 from services.knowledge.reranking import RERANKED, Reranking
 from services.knowledge.retrieval import MAX_QUERY_CHARS, Ranking, Retrieval, Retriever
@@ -48,7 +48,6 @@ TEXT_BYTES = 64 * 1024 * 1024
 HELD_CHUNKS = 200_000  # of owners' partitions in memory: some 1.2 KB each, beside the texts
 HELD_PARTITIONS = 500
 CURATED_THRESHOLD = 0.7
-AWAY_SECONDS = 5.0  # for which a model that failed to embed a question is not asked again
 
 
 class SearchIndex:
@@ -82,7 +81,7 @@ class SearchIndex:
         self._records = RecordStore(text_bytes)
         self._held_chunks = held_chunks
         self._reranking = reranking
-        self._away_until = 0.0
+        self._vectors = QuestionVectors()
         self._reading: set[asyncio.Task[Partition]] = set()
         self._views: dict[tuple[str, ...], tuple[tuple[Snapshot, ...], View]] = {}
         self._changing = asyncio.Lock()
@@ -110,9 +109,7 @@ class SearchIndex:
         query = query[:MAX_QUERY_CHARS]
         served = self._served
         parts = (served.shared,) if scope.partitions == (SHARED,) else await self._parts(served, scope.partitions)
-        vector = served.embeddings.query_now(query)
-        if vector is None:
-            vector = await self._embedded(served, query)
+        vector = await self._vectors.asked(served.embeddings, query)
         view = self._view(scope.partitions, tuple(part.snapshot for part in parts))
         found = await self._best(served, view, query, vector, limit, scope.only)
         if scope.first and scope.only is None:
@@ -141,7 +138,7 @@ class SearchIndex:
         while not done:
             served = self._served
             asked = [record.question for record in added if record.question]
-            questions, whole = await self._questions(served.embeddings, asked)
+            questions, whole = await self._vectors.curated(served.embeddings, asked)
             async with self._changing:
                 if done := served is self._served:  # else another model has taken over meanwhile
                     foreign = model not in (None, served.embeddings.model)
@@ -208,7 +205,7 @@ class SearchIndex:
                     raise ProviderUnavailable("The embedding model did not embed the curated questions.")
             self._served = fresh
             self.serving.embeddings = embeddings
-            self._away_until = 0.0
+            self._vectors.ask_again()
         self.changes += 1
 
     async def aclose(self) -> None:
@@ -258,24 +255,6 @@ class SearchIndex:
         records = self._records.get(rows)
         return served.retriever.finish(ranking, records) if len(records) == len(rows) else ranking
 
-    async def _embedded(self, served: Served, query: str) -> Vectors:
-        """The question's vector; zeros when the model is away, so that words alone find what they can."""
-        if time.monotonic() >= self._away_until:
-            try:
-                return await served.embeddings.query(query)
-            except ProviderError as error:
-                self._away_until = time.monotonic() + AWAY_SECONDS
-                log.warning("question not embedded", kind=error.kind)
-        return np.zeros(served.dimensions, np.float32)
-
-    async def _questions(self, embeddings: Embeddings, questions: Sequence[str]) -> tuple[Vectors, bool]:
-        """The vectors of curated questions, and whether they are there: zeros stand for them when the model is away."""
-        try:
-            return await embeddings.embed(questions), True
-        except ProviderError as error:
-            log.warning("curated questions not embedded", kind=error.kind)
-            return np.zeros((len(questions), embeddings.dimensions), np.float32), False
-
     def _view(self, names: tuple[str, ...], snapshots: tuple[Snapshot, ...]) -> View:
         """The view of these snapshots: kept for as long as they are current, as it knows how rare words are."""
         kept = self._views.get(names)
@@ -324,7 +303,7 @@ class SearchIndex:
                 await self._in(self._writer, loading.add, records, vectors)
                 self._records.put(records)
             asked = [record.question or "" for record in loading.curated]
-            questions, whole = await self._questions(embeddings, asked)
+            questions, whole = await self._vectors.curated(embeddings, asked)
             await self._in(self._writer, part.load, loading, questions, generation)
         finally:
             self._writer.submit(loading.close)

@@ -1,12 +1,12 @@
 """The knowledge as one search sees it: partitions as they were after a change, and several of them looked at as one."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from infrastructure.lexical.tantivy import LexicalSnapshot
 from infrastructure.vectors.numpy import Rows
 from infrastructure.vectors.sized import AnyVectors
+from services.knowledge.bm25 import rarity
 from services.knowledge.curated import CuratedQuestions
 from services.knowledge.document_rows import DocumentRows
 
@@ -48,7 +48,7 @@ class View:
         """BM25's inverse document frequency (Robertson and Spärck Jones, plus one): ln(1 + (N - n + ½) / (n + ½))."""
         known = self._rarities.get(term)
         if known is None:
-            known = _idf(self._documents, sum(part.lexical.document_frequency(term) for part in self.parts))
+            known = rarity(self._documents, sum(part.lexical.document_frequency(term) for part in self.parts))
             if len(self._rarities) < _KEPT_RARITIES:
                 self._rarities[term] = known
         return known
@@ -58,8 +58,4 @@ class View:
         if len(self.parts) == 1:
             return None
         size = part.lexical.size
-        return [self.idf(term) / _idf(size, part.lexical.document_frequency(term)) for term in terms]
-
-
-def _idf(size: int, held: int) -> float:
-    return math.log1p((max(size - held, 0) + 0.5) / (held + 0.5))
+        return [self.idf(term) / rarity(size, part.lexical.document_frequency(term)) for term in terms]
