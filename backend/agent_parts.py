@@ -13,8 +13,6 @@ from services.agents import Agents
 from services.budgets import Budgets
 from services.stats import Stats
 
-OWN_TOOLS = ("search_knowledge_base", "list_knowledge_files", "read_knowledge_file")
-
 
 @dataclass(frozen=True, slots=True)
 class AgentParts:
@@ -25,7 +23,7 @@ class AgentParts:
 
 def open_agents(
     settings: Settings, knowledge: Knowledge, models: Models, stack: AsyncExitStack,
-    tools: Callable[[], Collection[str]] = lambda: OWN_TOOLS,
+    tools: Callable[[], Collection[str]],
 ) -> AgentParts:  # fmt: skip
     """`tools` gives the names of the tools that there are. What was noted is written when `stack` is closed."""
     database, library = knowledge.database, knowledge.library

@@ -197,7 +197,8 @@ def assemble(
         max_sessions=settings.max_sessions,
         ttl_seconds=settings.session_ttl_days * 86_400,
     )
-    parts = open_agents(settings, knowledge, models, stack)
+    tools = _tools(settings, knowledge, mcp_servers)
+    parts = open_agents(settings, knowledge, models, stack, tools.offered)
     summaries = Summaries(
         models.model,
         settings.history_max_tokens,
@@ -207,7 +208,6 @@ def assemble(
     stack.push_async_callback(summaries.aclose)
     checkpoints = Checkpoints(knowledge.database, clock=utc_now)
     approvals = Approvals(checkpoints, seconds=settings.approval_seconds)
-    tools = _tools(settings, knowledge, mcp_servers)
     runner = Runner(
         _graph(settings, knowledge, models, metrics, tools, approvals),
         event_log,
