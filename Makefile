@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes
 BENCH := ../shared/bench
 BENCH_VENV := .venv-bench
+PEERS_VENV := .venv-peers
+PEERS := tests/benchmarks/requirements-peers.txt
 DATA ?= ../shared/data
 BASELINE := $(DATA)/baseline.py
 BASELINE_PACKAGES := bm25s==0.3.16 PyStemmer==3.1.0 wordllama==0.4.0.post1 numpy==2.4.6
@@ -12,7 +14,7 @@ EVAL_VENV := .venv-eval
 ROUNDS ?= 3
 CRASHES ?= 100
 .DEFAULT_GOAL := help
-.PHONY: help install run run-local dev test test-fast test-slow test-crash lint format bench bench-compare eval fit-confidence lock clean
+.PHONY: help install run run-local dev test test-fast test-slow test-crash lint format bench bench-compare bench-peers bench-peers-run eval fit-confidence lock clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -78,6 +80,17 @@ bench: install $(VENV)/.installed-dev ## Measure throughput and latency against 
 bench-compare: $(BENCH_VENV)/.installed
 	$(BENCH_VENV)/bin/python $(BENCH)/compare.py --rounds $(ROUNDS) --server "$(MAKE) -C $(CURDIR) run" --port 8000
 
+$(PEERS_VENV)/.installed: $(PEERS)
+	test -x $(PEERS_VENV)/bin/python || $(PYTHON) -m venv $(PEERS_VENV)
+	$(PEERS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r $(PEERS)
+	@touch $@
+
+bench-peers: ## Measure /v1 beside LiteLLM's proxy, which gets a venv of its own (docs/performance.md)
+	@if test -d $(BENCH); then $(MAKE) --no-print-directory bench-peers-run; else echo "no $(BENCH): nothing is measured"; fi
+
+bench-peers-run: install $(VENV)/.installed-dev $(PEERS_VENV)/.installed
+	$(BIN)/python -m tests.benchmarks.peers --bench $(BENCH) --peer $(PEERS_VENV)/bin/litellm --rounds $(ROUNDS)
+
 $(EVAL_VENV)/.installed:
 	test -x $(EVAL_VENV)/bin/python || $(PYTHON) -m venv $(EVAL_VENV)
 	$(EVAL_VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(BASELINE_PACKAGES)
@@ -96,6 +109,6 @@ lock: ## Lock the requirements anew, with hashes (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --extra build --extra dev -c requirements.txt -o requirements-dev.txt pyproject.toml
 
 clean: ## Remove what was installed, built and cached; data/ stays
-	rm -rf $(VENV) $(BENCH_VENV) $(EVAL_VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* .import_linter_cache
+	rm -rf $(VENV) $(BENCH_VENV) $(PEERS_VENV) $(EVAL_VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find cache -mindepth 1 ! -name .gitkeep -delete

@@ -86,6 +86,7 @@ class Complete:
     model: str
     session_id: str | None = None
     processing_stage: str = RESPONSE_COMPLETE
+    cached: bool = False  # said only where it is true: the answer was given before
     type: Literal["complete"] = "complete"
 
 
@@ -148,6 +149,8 @@ def _body(frame: RunFrame) -> dict[str, Any]:
             body[name] = value
     if isinstance(frame, Complete):
         body["citations"] = [citation_fields(citation) for citation in frame.citations]
+        if not frame.cached:
+            del body["cached"]
     elif isinstance(frame, Failure) and not frame.answer:
         del body["answer"]
     elif isinstance(frame, Status) and frame.session_id is None:

@@ -58,4 +58,4 @@ class Finder:
         scores = {passage.chunk_id: passage.score for passage in found.passages}
         scored = tuple(replace(one, score=scores.get(one.chunk_id, 0.0)) for one in passages)
         others = tuple(one for one in found.passages if one.chunk_id not in known)
-        return replace(found, passages=scored + others, curated=None)
+        return replace(found, passages=scored + others, curated=None, whole=True)

@@ -1,20 +1,23 @@
 """Having a model answer within a budget, with its tools, and with what there is when the model is away."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
 
 from agents.events import NO_RELEVANT_ANSWER, Metadata, Source
+from agents.links import LinkFilter
 from agents.markers import MarkerFilter
 from agents.ports import Model
 from agents.prompts import BUDGET_NOTES, render_messages
 from agents.state import RunContext, State
 from agents.toolbox import Toolbox
+from agents.tracing import streamed
 from infrastructure.errors import ProviderError
 from infrastructure.passages import Passage
 from infrastructure.providers.types import ModelReply, ModelRequest, ToolSpec
+from services.link_policy import OWN_PATHS, LinkPolicy
 
 log = structlog.get_logger()
 OnCall = Callable[[str, str], None]
@@ -35,6 +38,8 @@ class Generation:
     max_tokens: int | None = None
     on_call: OnCall = lambda provider, outcome: None
     """Told of each call of the model: the provider's name, and `ok` or the error's kind."""
+    links: LinkPolicy = OWN_PATHS
+    """Where links and pictures in an answer may lead."""
 
     def model_of(self, context: RunContext) -> Model:
         """What answers this question."""
@@ -65,16 +70,23 @@ class Generation:
             self._note(context)
         return reply
 
+    def say(self, text: str, context: RunContext, passages: Sequence[Passage]) -> None:
+        """Say a text of the knowledge."""
+        links = self._links(context, passages)
+        links.put(text)
+        links.end()
+
     async def decline(self, state: State, context: RunContext) -> ModelReply:
         """Say that nothing was found, without asking a model."""
         return await self._extract(state, context, ())
 
     async def _ask(self, model: Model, request: ModelRequest, context: RunContext) -> ModelReply:
         before = len(context.writer.text)
-        markers = MarkerFilter(context.writer.put, len(request.passages))
+        links = self._links(context, request.passages)
+        markers = MarkerFilter(context.writer.put, len(request.passages), links)
         try:
             async with asyncio.timeout(max(context.budget.seconds_left(), 0.0)):
-                reply = await model.stream(request, markers.put)
+                reply = await streamed(context.trace, model, request, markers.put)
         except ProviderError as error:
             self.on_call(model.name, error.kind)
             raise
@@ -96,12 +108,28 @@ class Generation:
 
     def _say(self, state: State, context: RunContext, passages: tuple[Passage, ...], model: str, stage: str) -> None:
         """Another model answers than was said."""
+        context.stood_in = True
         confidence = round(state["retrieval"].confidence, 4)
         sources = tuple(Source(passage.document, round(passage.score, 4)) for passage in passages)
         context.writer.frame(Metadata(context.session_id, confidence, model, sources, stage))
 
     async def _extract(self, state: State, context: RunContext, passages: tuple[Passage, ...]) -> ModelReply:
-        return await self.extractive.stream(self._request(state, context, passages, ()), context.writer.put)
+        request = self._request(state, context, passages, ())
+        links = self._links(context, passages)
+        try:
+            return await streamed(context.trace, self.extractive, request, links.put)
+        finally:
+            links.end()
+
+    def _links(self, context: RunContext, passages: Sequence[Passage]) -> LinkFilter:
+        """What an answer's text goes through. What was found and asked may be linked: it carries nothing away."""
+
+        def known() -> Iterator[str]:
+            yield context.question
+            yield from (turn.question for turn in context.turns)
+            yield from (passage.text for passage in passages)
+
+        return LinkFilter(context.writer.put, context.writer.said, self.links, known)
 
     async def _close(
         self, state: State, context: RunContext, passages: tuple[Passage, ...], reply: ModelReply
@@ -137,6 +165,7 @@ class Generation:
             max_tokens=min((most for most in (context.max_tokens, self.max_tokens) if most is not None), default=None),
             temperature=context.temperature,
             caller=context.caller,
+            until=context.budget.deadline,
             may_fall_back=not context.writer.has_text,
             taken_over=lambda _, model: self._say(state, context, passages, model, "streaming"),
         )

@@ -4,12 +4,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
+from langgraph.graph import END
 from langgraph.runtime import Runtime
 from langgraph.types import Command
 
 from agents import policies
 from agents.events import NO_RELEVANT_ANSWER, Metadata, Source, Step
 from agents.generation import Generation
+from agents.links import OUR_NOTES
 from agents.prompts import BUDGET_NOTES
 from agents.state import Outcome, RunContext, State
 from infrastructure.passages import Passage
@@ -33,6 +35,16 @@ class Check(Protocol):
         """Those that stand where they say, or whose place could be put right."""
 
 
+class Known(Protocol):
+    """Answers that were given before."""
+
+    async def answer(self, context: RunContext) -> Outcome | None:
+        """Say what is known of the run's question; None where nothing is."""
+
+    def keep(self, outcome: Outcome, state: State, context: RunContext) -> None:
+        """Keep what a run came to, if it is worth it."""
+
+
 CURATED_MODEL = "curated"
 
 
@@ -45,11 +57,14 @@ def recall(max_tokens: int) -> Node:
     return node
 
 
-def retrieve(find: Find, mark: Callable[[], int], curated_threshold: float) -> Node:
-    """Find passages for the question, and say who answers it."""
+def retrieve(find: Find, mark: Callable[[], int], curated_threshold: float, known: Known | None = None) -> Node:
+    """Find passages for the question, and say who answers it; or end with what is `known`."""
 
     async def node(state: State, runtime: Runtime[RunContext]) -> Command[Any]:
         context = runtime.context
+        if known is not None and (outcome := await known.answer(context)) is not None:
+            said: State = {"outcome": outcome}
+            return Command(update=said, goto=END)
         context.writer.frame(Step("retrieve", "started"))
         context.knowledge_mark = mark()
         found = await find(context)
@@ -60,14 +75,14 @@ def retrieve(find: Find, mark: Callable[[], int], curated_threshold: float) -> N
     return node
 
 
-def curated() -> Node:
-    """Say a curated answer as it stands."""
+def curated(generation: Generation) -> Node:
+    """Say a curated answer as it stands, but for pictures that a page would load from elsewhere."""
 
     async def node(state: State, runtime: Runtime[RunContext]) -> State:
         match = state["retrieval"].curated
         assert match is not None, "only a match leads here"  # noqa: S101  the edge's decision has seen it
         say_metadata(runtime.context, (match.passage,), match.similarity, CURATED_MODEL, "streaming")
-        runtime.context.writer.put(match.answer)
+        generation.say(match.answer, runtime.context, (match.passage,))
         return {"curated": match}
 
     return node
@@ -79,7 +94,10 @@ def generate(generation: Generation, threshold: float) -> Node:
     async def node(state: State, runtime: Runtime[RunContext]) -> Command[Any]:
         context, retrieval = runtime.context, state["retrieval"]
         supported = retrieval.confidence >= threshold
-        declines = "reply" not in state and policies.declines(context.persona.answers, supported)
+        whole = policies.answers_from_whole(
+            retrieval, rag_mode=context.rag_mode, chosen=context.chosen, model=generation.model_of(context).name
+        )
+        declines = "reply" not in state and policies.declines(context.persona.answers, supported or whole)
         if "reply" not in state:
             model = generation.extractive if declines else generation.model_of(context)
             stage = "streaming" if supported or model.name != "extractive" else NO_RELEVANT_ANSWER
@@ -100,17 +118,20 @@ def use_tools(generation: Generation) -> Node:
     return node
 
 
-def ground_answer(ground: Ground, check: Check, threshold: float) -> Node:
+def ground_answer(ground: Ground, check: Check, threshold: float, known: Known | None = None) -> Node:
     """Check every citation against the text that it names, and set the confidence."""
 
     async def node(state: State, runtime: Runtime[RunContext]) -> State:
         context = runtime.context
         context.writer.flush()
         if (match := state.get("curated")) is not None:
-            outcome = curated_outcome(match)
+            outcome = curated_outcome(match, context.writer.text)
         else:
             outcome = grounded_outcome(state, context.writer.text, context, ground, threshold)
-        return {"outcome": await checked(outcome, check, context.knowledge_mark)}
+        outcome = await checked(outcome, check, context.knowledge_mark)
+        if known is not None:
+            known.keep(outcome, state, context)
+        return {"outcome": outcome}
 
     return node
 
@@ -127,16 +148,14 @@ async def checked(outcome: Outcome, check: Check, since: int) -> Outcome:
     )  # fmt: skip
 
 
-def curated_outcome(match: CuratedMatch) -> Outcome:
+def curated_outcome(match: CuratedMatch, said: str) -> Outcome:
     passage = match.passage
     citation = Citation(
         id=1, document=passage.document, document_id=passage.document_id, chunk_id=passage.chunk_id, page=passage.page,
         section=passage.section, start=match.answer_start, end=match.answer_end, quote=match.answer,
         score=round(match.similarity, 4),
     )  # fmt: skip
-    return Outcome(
-        match.answer, round(match.similarity, 4), True, True, (citation,), CURATED_MODEL, "stop", policies.NO_USAGE
-    )
+    return Outcome(said, round(match.similarity, 4), True, True, (citation,), CURATED_MODEL, "stop", policies.NO_USAGE)
 
 
 def grounded_outcome(state: State, answer: str, context: RunContext, ground: Ground, threshold: float) -> Outcome:
@@ -146,7 +165,7 @@ def grounded_outcome(state: State, answer: str, context: RunContext, ground: Gro
     if answer.startswith(NO_ANSWER):
         return Outcome(answer, round(min(found, threshold), 4), False, False, (), reply.model, finish, usage)
     note = BUDGET_NOTES[context.budget.spent] if context.budget.spent else ""  # our own words claim nothing
-    grounding = ground(answer.removesuffix(f"({note})"), state["passages"])
+    grounding = ground(OUR_NOTES.sub("", answer.removesuffix(f"({note})")), state["passages"])
     confidence = policies.final_confidence(found, grounding.grounded)
     return Outcome(
         answer, confidence, grounding.grounded, True, tuple(grounding.citations), reply.model, finish, usage,

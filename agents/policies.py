@@ -37,6 +37,14 @@ def declines(answers: Answers, supported: bool) -> bool:
     return answers == "knowledge_only" and not supported
 
 
+def answers_from_whole(retrieval: Retrieval, *, rag_mode: str, chosen: bool, model: str) -> bool:
+    """Whether a model answers from whole files, however little the question's words have to do with them: to sum a file
+    up names nothing of it. Whoever asks has `chosen` them, or has asked for whole files; what an agent is kept to says
+    nothing of the question. `extractive`, the `model` that is none, has only those words to go by.
+    """
+    return retrieval.whole and (chosen or rag_mode == "full_file") and model != "extractive"
+
+
 def narrowed(asked: Scope, agent: AgentScope | None) -> Scope:
     """Where a question of scope `asked` looks: where the agent does, and into what the asker brought to this chat.
 
@@ -53,6 +61,16 @@ def narrowed(asked: Scope, agent: AgentScope | None) -> Scope:
 def chosen_documents(scope: Scope) -> frozenset[str]:
     """The documents that a question is kept to, where that is files alone: they may be read whole."""
     return frozenset() if scope.only is None or SHARED in scope.partitions else scope.only
+
+
+def is_first_said(turns: Sequence[Turn], summary: str, wishes: str) -> bool:
+    """Whether an answer depends on nothing that was said before, nor on wishes of the one who asks."""
+    return not (turns or summary or wishes.strip())
+
+
+def worth_repeating(*, supported: bool, grounded: bool, finish_reason: str, rejected: int) -> bool:
+    """Whether an answer may be given to others too: one that came to its end, and that the knowledge bears out."""
+    return supported and grounded and finish_reason == "stop" and not rejected
 
 
 def budget_spent(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from agents.policies import narrowed
 from agents.ports import Model
 from agents.run import Ask, Run
+from agents.saved_run import Manner
 from agents.state import Budget, RunContext
 from agents.summaries import Summaries
 from infrastructure.errors import InvalidInput
@@ -47,12 +48,7 @@ class Preparation:
     async def context(self, run: Run, budget: Budget) -> RunContext:
         """All that the nodes of the run's graph share."""
         ask = run.ask
-        agent_id = ask.agent_id or (run.begun.agent_id if run.begun else None)
-        persona = DEFAULT_PERSONA
-        if agent_id is not None and self.agents is not None:
-            persona = await self.agents.persona(agent_id, ask.owner)
-        owner = ask.owner if ask.file_ids else run.owner  # an anonymous chat, which others read, has no one's files
-        scope = await self.scopes.of(owner, run.session.id, ask.file_ids, fresh=ask.fresh)
+        manner = (run.saved.manner if run.saved is not None else None) or await self._manner(run)
         turns = run.session.history() or ask.turns
         return RunContext(
             run.question,
@@ -60,17 +56,29 @@ class Preparation:
             run.session.id,
             run.writer,
             budget,
-            narrowed(scope, persona.scope),
+            manner.scope,
             ask.rag_mode,
-            model=ask.model or self._model(persona.model),
+            chosen=bool(ask.file_ids),
+            model=ask.model or self._model(manner.model),
             temperature=ask.temperature,
             max_tokens=ask.max_tokens,
             wishes=ask.instructions,
             caller=run.owner or run.session.id or ask.caller,
-            tools=persona.tools,
-            persona=persona,
+            tools=manner.persona.tools,
+            persona=manner.persona,
             summary=self.summaries.of(run.session.id, turns) if self.summaries else "",
+            trace=run.trace,
+            anew=bool(ask.edits or ask.regenerates),
         )
+
+    async def _manner(self, run: Run) -> Manner:
+        """How a run that begins is to answer."""
+        ask, persona = run.ask, DEFAULT_PERSONA
+        if run.agent_id is not None and self.agents is not None:
+            persona = await self.agents.persona(run.agent_id, ask.owner)
+        owner = ask.owner if ask.file_ids else run.owner  # an anonymous chat, which others read, has no one's files
+        scope = await self.scopes.of(owner, run.session.id, ask.file_ids, fresh=ask.fresh)
+        return Manner(persona, narrowed(scope, persona.scope), persona.model)
 
     def ended(self, run: Run, model: str, outcome: str) -> None:
         """Count what a run has used, and have its conversation summed up where it has outgrown its share."""

@@ -56,9 +56,9 @@ async def revive_all(runner: Reviver, store: Waiting) -> int:
 
 def facts_of(run: Run) -> Mapping[str, Any] | None:
     """What `revived` needs; None for a run that does not outlast its process: one outside conversations, which keeps
-    nothing, and one with a model of its own choice, which is an object of this process.
+    nothing. How it answers is kept beside this (`saved_run.Manner`).
     """
-    if run.begun is None or run.session.id is None or run.ask.model is not None:
+    if run.begun is None or run.session.id is None:
         return None
     asked = {name: getattr(run.ask, name) for name in ASK_FIELDS} | {"session_id": run.session.id}
     begun = asdict(run.begun) | {"at": run.begun.at.isoformat()}

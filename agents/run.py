@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agents.ports import Model
+from agents.prompts import PROMPT_VERSIONS
 from agents.saved_run import SavedRun
-from agents.state import Budget
+from agents.state import Budget, Outcome
+from agents.tracing import RunTrace
 from agents.writer import RunWriter
 from infrastructure.database.repositories.turns import BegunTurn
 from infrastructure.errors import AskGraphError
+from infrastructure.providers.types import Usage
 from services.sessions import Session, Turn
 
 
@@ -93,6 +96,8 @@ class Run:
     budget: Budget | None = None  # what it has used, once it works
     facts: Mapping[str, Any] = field(default_factory=dict)  # what is kept of it at its end
     saved: SavedRun | None = None  # it waited for a person in another process
+    trace: RunTrace | None = None  # None: it is not traced
+    found: Outcome | None = None  # what it came to; None: it has not ended, or ended otherwise
     task: asyncio.Task[None] | None = None
     working: bool = False  # its task has taken its first step: only then can cancelling it be seen from inside
     ending: bool = False  # how it ends is settled: it cannot be stopped any more
@@ -101,6 +106,31 @@ class Run:
     started_at: float = field(default_factory=lambda: asyncio.get_running_loop().time())
 
     @property
+    def agent_id(self) -> str | None:
+        """The agent that answers; None: the service in its own manner."""
+        return self.ask.agent_id or (self.begun.agent_id if self.begun else None)
+
+    @property
     def ms(self) -> float:
         """How long it has taken so far, in milliseconds."""
         return round((asyncio.get_running_loop().time() - self.started_at) * 1000, 1)
+
+    def told(self, content: bool) -> dict[str, Any]:
+        """What its trace says of it as a whole; with `content` the question and the answer, too."""
+        usage = self.budget.usage if self.budget else Usage()
+        facts: dict[str, Any] = {
+            "agent": self.agent_id,
+            "prompts": PROMPT_VERSIONS,
+            "first_word": self.writer.first_token,
+            "prompt_tokens": usage.prompt_tokens,
+            "completion_tokens": usage.completion_tokens,
+        }
+        if (found := self.found) is not None:
+            facts |= {
+                "reply_model": found.model,
+                "confidence": found.confidence,
+                "grounded": found.grounded,
+                "finish_reason": found.finish_reason,
+                "citations": len(found.citations),
+            }
+        return facts | {"question": self.question, "answer": self.writer.text} if content else facts

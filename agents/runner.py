@@ -13,10 +13,12 @@ from agents.graph import AnswerGraph
 from agents.keeping import NO_RUN, Keeper
 from agents.ports import Clock, EventLog
 from agents.preparing import Preparation
+from agents.prompts import PROMPT_VERSIONS
 from agents.reviving import facts_of, revived
 from agents.run import Ask, Run, RunHandle, RunLimits
 from agents.saved_run import SavedRun
 from agents.state import Budget, Outcome
+from agents.tracing import RunTrace, Traces, begin_trace
 from agents.writer import RunWriter
 from infrastructure.database.repositories.turns import BegunTurn, KnownTurn
 from infrastructure.errors import AskGraphError, Conflict, NotFound, RateLimited, ShuttingDown, StorageUnavailable
@@ -68,9 +70,11 @@ class Runner:
         new_id: Callable[[], str],
         clock: Clock,
         approvals: Approvals | None = None,
+        traces: Traces | None = None,
     ) -> None:
         self._graph = graph
         self._approvals = approvals
+        self._traces = traces
         self._log = log
         self._sessions = sessions
         self._keeper = keeper
@@ -187,6 +191,7 @@ class Runner:
         writer = RunWriter(saved.run_id, self._log, self._clock, self._metrics)
         writer.resume(saved.text)
         run = Run(saved.run_id, session, begun.question, writer, begun, answer_id, ask, session.owner, saved=saved)
+        run.trace = self._trace(run)
         self._active[saved.run_id] = run
         run.task = asyncio.create_task(self._work(run, queued=False), name=f"run {run.id}")
 
@@ -241,6 +246,7 @@ class Runner:
         self._log.open(run_id, owner)
         writer = RunWriter(run_id, self._log, self._clock, self._metrics)
         run = self._active[run_id] = Run(run_id, session, question, writer, begun, answer_id, ask, owner)
+        run.trace = self._trace(run)
         waits = session.occupied or next(iter(session.active)) != run_id
         writer.frame(Status("queued" if waits else "streaming", session.id))
         run.task = asyncio.create_task(self._work(run, queued=waits), name=f"run {run_id}")
@@ -282,7 +288,23 @@ class Runner:
         finally:
             self._active.pop(run.id, None)
             run.session.active.pop(run.id, None)
-            log.info("run finished", outcome=outcome, words=run.writer.words, ms=run.ms)
+            self._tell(run, outcome)
+
+    def _trace(self, run: Run) -> RunTrace | None:
+        if self._traces is None:
+            return None
+        return begin_trace(self._traces, run.id, "ask", session=run.session.id, user=run.ask.owner or run.owner)
+
+    def _tell(self, run: Run, outcome: str | None) -> None:
+        """Say in the log, and where traces go, how a run has ended."""
+        more = {}
+        if run.trace is not None:
+            run.trace.finish(outcome or AskGraphError.kind, run.told(run.trace.content))
+            more["trace"] = run.trace.id
+        log.info(
+            "run finished", outcome=outcome, words=run.writer.words, ms=run.ms, prompt=PROMPT_VERSIONS,
+            agent=run.agent_id, **more,
+        )  # fmt: skip
 
     async def _answer(self, run: Run) -> Outcome:
         if run.begun is not None:
@@ -308,6 +330,7 @@ class Runner:
             model=found.model,
             session_id=run.session.id,
             processing_stage=RESPONSE_COMPLETE if found.supported else NO_RELEVANT_ANSWER,
+            cached=found.cached,
         )
         self._metrics.citations_dropped(found.rejected_markers)
         return await self._end(run, frame, outcome, found.answer, "complete", found)
@@ -345,6 +368,7 @@ class Runner:
             outcome, frame = "internal_error", Failure.of(AskGraphError(INTERNAL), answer)
         run.writer.frame(frame)
         self._keeper.answered(run, answer, status)
+        run.found = found
         usage, confidence, model = (found.usage, found.confidence, found.model) if found else (Usage(), None, "")
         self._metrics.run_finished(outcome, run.ms / 1000, confidence, model, usage)
         self._preparation.ended(run, model, outcome)

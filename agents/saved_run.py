@@ -12,8 +12,22 @@ import orjson
 from agents.checkpoints import Unreadable
 from agents.state import RunContext
 from infrastructure.providers.types import Usage
+from services.knowledge.scope import Scope
+from services.personas import Persona
 
 VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a run answers, as it was settled when it began: an agent that was changed or removed since changes nothing.
+
+    `model` is `provider/model`, None for the default; `scope` is where the run looks, so the persona has none.
+    """
+
+    persona: Persona
+    scope: Scope
+    model: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +48,7 @@ class SavedRun:
     calls: Sequence[Sequence[str]]
     graph: bytes
     expires_in: float
+    manner: Manner | None = None  # None: kept by a version that had none; it is found anew
 
 
 def pack(context: RunContext, calls: Sequence[Sequence[str]], graph: bytes) -> bytes:
@@ -60,6 +75,7 @@ def pack(context: RunContext, calls: Sequence[Sequence[str]], graph: bytes) -> b
             "dropped_markers": context.dropped_markers,
             "calls": [list(call) for call in calls],
             "graph": b64encode(graph).decode(),
+            "manner": _packed_manner(context),
         }
     )
 
@@ -74,8 +90,11 @@ def unpack(run_id: str, state: bytes, expires_in: float) -> SavedRun:
         if kept.pop("version") != VERSION:
             raise Unreadable
         tools, graph = kept.pop("tools"), b64decode(kept.pop("graph"))
-        known = None if tools is None else frozenset(tools)
-        return SavedRun(run_id=run_id, expires_in=expires_in, tools=known, graph=graph, **kept)
+        known, manner = _names(tools), kept.pop("manner", None)
+        return SavedRun(
+            run_id=run_id, expires_in=expires_in, tools=known, graph=graph,
+            manner=None if manner is None else _manner(manner), **kept,
+        )  # fmt: skip
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise Unreadable from error
 
@@ -90,3 +109,28 @@ def restore(saved: SavedRun, context: RunContext) -> None:
     context.rag_mode, context.tools = saved.rag_mode, saved.tools
     context.dropped_markers = saved.dropped_markers
     context.knowledge_mark = -1  # the knowledge may have changed meanwhile: every citation is looked at again
+
+
+def _packed_manner(context: RunContext) -> Mapping[str, Any]:
+    persona, scope, model = context.persona, context.scope, context.model
+    return {
+        "id": persona.id,
+        "prompt": persona.prompt,
+        "tools": None if persona.tools is None else sorted(persona.tools),
+        "answers": persona.answers,
+        "partitions": list(scope.partitions),
+        "only": None if scope.only is None else sorted(scope.only),
+        "first": sorted(scope.first),
+        "model": f"{model.name}/{model.model}" if model is not None else None,
+    }
+
+
+def _manner(kept: Mapping[str, Any]) -> Manner:
+    model, answers = kept["model"], kept["answers"]
+    persona = Persona(kept["id"], kept["prompt"], model, _names(kept["tools"]), None, answers)
+    scope = Scope(tuple(kept["partitions"]), _names(kept["only"]), frozenset(kept["first"]))
+    return Manner(persona, scope, model)
+
+
+def _names(kept: Sequence[str] | None) -> frozenset[str] | None:
+    return None if kept is None else frozenset(kept)

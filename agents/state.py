@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
 from agents.ports import Model
+from agents.tracing import RunTrace
 from agents.writer import RunWriter
 from infrastructure.passages import Passage
 from infrastructure.providers.types import Message, ModelReply, Usage
+from services.answer_cache import Place
 from services.knowledge.curated import CuratedMatch
 from services.knowledge.grounding import Citation
 from services.knowledge.scope import SHARED_SCOPE, Scope
@@ -34,6 +36,7 @@ class Outcome:
     finish_reason: str
     usage: Usage
     rejected_markers: int = 0  # markers in the answer that name no passage
+    cached: bool = False  # it was given before, and is said again
 
 
 class Result(TypedDict, total=False):
@@ -81,6 +84,7 @@ class RunContext:
     budget: Budget
     scope: Scope = SHARED_SCOPE
     rag_mode: str = "auto"
+    chosen: bool = False  # whether whoever asks chose the files that are looked into
     knowledge_mark: int = 0  # how far the knowledge had come when its passages were looked for
     model: Model | None = None  # what this question chose; None: the default
     temperature: float | None = None
@@ -91,4 +95,8 @@ class RunContext:
     persona: Persona = DEFAULT_PERSONA
     summary: str = ""  # of what the conversation had before
     tools: frozenset[str] | None = None  # the names that may be used; None: all
+    anew: bool = False  # another answer than the one that was given is wanted
+    stood_in: bool = False  # another model than the chosen one has answered
+    place: Place | None = None  # where the answer is to be kept for who asks the same; None: nowhere
     kept: Mapping[str, Any] | None = None  # what another process needs to go on with this run; None: it is not kept
+    trace: RunTrace | None = None  # None: this run is not traced

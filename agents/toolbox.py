@@ -81,13 +81,20 @@ class Toolbox:
     ) -> str:
         name = call.name if call.name in tools else UNKNOWN_NAME
         context.writer.frame(Step(name, "started", call_id=step_id))
+        span = context.trace.begin("tool", name) if context.trace else None
         try:
             result = await self._run(call, tools, context)
         except AskGraphError as error:
             context.writer.frame(Step(name, "failed", error.message, step_id))
-            return f"The tool failed: {FENCE.sub('&lt;', error.message)}"
+            text = f"The tool failed: {FENCE.sub('&lt;', error.message)}"
+            if context.trace and span:
+                context.trace.end_tool(span, "failed", call.arguments, text, error=error.kind)
+            return text
         context.writer.frame(Step(name, "finished", f"{len(result.passages)} passages", step_id))
-        return render_result(result, passages)
+        text = render_result(result, passages)
+        if context.trace and span:
+            context.trace.end_tool(span, "finished", call.arguments, text, passages=len(result.passages))
+        return text
 
     async def _run(self, call: ToolCall, tools: Tools, context: RunContext) -> ToolResult:
         tool = tools.get(call.name)
@@ -115,6 +122,8 @@ def _waits(call: ToolCall, step_id: str, tools: Tools) -> PendingCall | None:
 
 def _decline(call: ToolCall, step_id: str, context: RunContext) -> str:
     context.writer.frame(Step(call.name, "failed", "Not approved.", step_id))
+    if context.trace:
+        context.trace.end_tool(context.trace.begin("tool", call.name), "declined", call.arguments, DECLINED)
     return DECLINED
 
 

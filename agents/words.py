@@ -27,6 +27,11 @@ class WordGrouper:
         """Whether an unfinished word waits here."""
         return bool(self._tail)
 
+    @property
+    def held(self) -> str:
+        """That word."""
+        return self._tail
+
     def put(self, text: str) -> None:
         if not text:
             return

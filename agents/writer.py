@@ -49,6 +49,10 @@ class RunWriter:
     def text(self) -> str:
         return "".join(self._parts)
 
+    def said(self) -> str:
+        """The same with the unfinished word that is still held."""
+        return f"{self.text}{self._grouper.held}"
+
     @property
     def seq(self) -> int:
         """The number of the newest frame."""

@@ -102,16 +102,19 @@ def _look_before(settings: Settings) -> None:
 
     from backend.embedders import check_models
     from backend.mcp_servers import McpSettingsError, configured
+    from backend.models import check_chat_model
     from backend.secret_key import BadSecretKey, load_secret_key
     from infrastructure.database.migrate import bring_up_to_date
     from infrastructure.errors import ProviderError
+    from infrastructure.providers.langchain_loading import NoChatModel
 
     try:
         load_secret_key(settings, warn=False)
         check_models(settings)
+        check_chat_model(settings)
         configured(settings)
         asyncio.run(bring_up_to_date(settings.database_url))
-    except (BadSecretKey, McpSettingsError, ProviderError) as error:
+    except (BadSecretKey, McpSettingsError, NoChatModel, ProviderError) as error:
         _end(str(error))
     except (SQLAlchemyError, OSError) as error:
         _end(f"the database or the data folder cannot be used: {type(error).__name__}")

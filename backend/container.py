@@ -32,6 +32,7 @@ from agents.tools.registry import Registry
 from agents.tools.remote import RemoteTools
 from agents.tools.search_knowledge_base import search_knowledge_base
 from backend.agent_parts import open_agents
+from backend.answers import open_answers
 from backend.assembly import AnySearch, Knowledge, open_knowledge, open_models
 from backend.background import background_work, end_what_was_left
 from backend.filing import open_files, open_storage, open_uploads
@@ -40,6 +41,7 @@ from backend.mcp_servers import open_mcp_servers
 from backend.models import Models
 from backend.secret_key import load_secret_key
 from backend.settings import Settings
+from backend.tracing import open_tracing
 from backend.uploads import UploadReader
 from infrastructure.chat_feed.memory import MemoryChatFeed
 from infrastructure.database.engine import Database
@@ -47,6 +49,7 @@ from infrastructure.database.models import new_id
 from infrastructure.event_log.memory import MemoryEventLog
 from infrastructure.mcp.servers import McpServers
 from infrastructure.monitoring import Metrics
+from infrastructure.tracing.tracing import Tracing
 from infrastructure.websocket_manager import WebSocketManager
 from middleware.rate_limit import CallerLimit
 from services.accounts import Accounts
@@ -67,6 +70,7 @@ from services.knowledge.index import Indexer
 from services.knowledge.library import Library
 from services.knowledge.scopes import Scopes
 from services.knowledge.whole import WholeDocuments
+from services.link_policy import LinkPolicy
 from services.passwords import Passwords
 from services.reembedding import Reembedding
 from services.sessions import SessionManager
@@ -110,6 +114,7 @@ class Container:
     checkpoints: Checkpoints
     approvals: Approvals
     tools: Registry
+    tracing: Tracing | None
     runner: Runner
     websockets: WebSocketManager
     sent_frames: Counter
@@ -198,6 +203,8 @@ def assemble(
         ttl_seconds=settings.session_ttl_days * 86_400,
     )
     tools = _tools(settings, knowledge, mcp_servers)
+    secret = load_secret_key(settings)
+    tracing = open_tracing(settings, metrics, secret, service_version(), stack)
     parts = open_agents(settings, knowledge, models, stack, tools.offered)
     summaries = Summaries(
         models.model,
@@ -209,7 +216,7 @@ def assemble(
     checkpoints = Checkpoints(knowledge.database, clock=utc_now)
     approvals = Approvals(checkpoints, seconds=settings.approval_seconds)
     runner = Runner(
-        _graph(settings, knowledge, models, metrics, tools, approvals),
+        _graph(settings, knowledge, models, metrics, tools, approvals, tracing is not None),
         event_log,
         sessions,
         Keeper(conversations, feed, new_id=new_id, clock=time.time, worker=new_id(), on_first_exchange=titles.consider),
@@ -222,9 +229,10 @@ def assemble(
         new_id=new_id,
         clock=time.time,
         approvals=approvals,
+        traces=tracing,
     )
     tokens = TokenSigner(
-        load_secret_key(settings), settings.jwt_algorithm, settings.jwt_access_token_expire_minutes, clock=utc_now
+        secret, settings.jwt_algorithm, settings.jwt_access_token_expire_minutes, clock=utc_now
     )
     accounts = Accounts(
         knowledge.database, Passwords(), tokens, clock=utc_now, refresh_days=settings.jwt_refresh_token_expire_days
@@ -266,6 +274,7 @@ def assemble(
         checkpoints=checkpoints,
         approvals=approvals,
         tools=tools,
+        tracing=tracing,
         runner=runner,
         websockets=websockets,
         sent_frames=metrics.ws_messages.labels("out", "run"),
@@ -283,8 +292,9 @@ def _tools(settings: Settings, knowledge: Knowledge, mcp_servers: McpServers) ->
 
 
 def _graph(
-    settings: Settings, knowledge: Knowledge, models: Models, metrics: Metrics, tools: Registry, approvals: Approvals
-) -> AnswerGraph:
+    settings: Settings, knowledge: Knowledge, models: Models, metrics: Metrics, tools: Registry, approvals: Approvals,
+    traced: bool,
+) -> AnswerGraph:  # fmt: skip
     search = knowledge.search
     generation = Generation(
         models.model,
@@ -293,6 +303,7 @@ def _graph(
         "extractive" in settings.model_fallbacks,
         settings.max_answer_tokens,
         models.on_call,
+        LinkPolicy(settings.link_hosts),
     )
     finder = Finder(
         search.search,
@@ -301,11 +312,12 @@ def _graph(
         settings.full_file_max_tokens * CHARS_PER_TOKEN,
         models.model.name != "extractive",
     )
+    check = CitationCheck(knowledge.database, search)
     return AnswerGraph(
         finder.find,
         generation,
         Grounder(search.analysis).ground,
-        CitationCheck(knowledge.database, search),
+        check,
         GraphSettings(
             curated_threshold=settings.agent_similarity_threshold,
             support_threshold=ANSWER_THRESHOLD,
@@ -313,6 +325,8 @@ def _graph(
             max_steps=settings.max_tool_iterations,
         ),
         approvals,
+        traced=traced,
+        known=open_answers(settings, knowledge, generation, check, metrics),
     )
 
 

@@ -1,5 +1,6 @@
 """The settings of the models that answer."""
 
+import re
 from collections.abc import Iterable
 from typing import Final, Literal
 
@@ -14,6 +15,7 @@ EXTRACTIVE: Final = "extractive"
 OPENAI_CHAT_MODEL: Final = "gpt-4o-mini"
 OLLAMA_URL: Final = "http://127.0.0.1:11434"
 OLLAMA_CHAT_MODEL: Final = "llama3.2"
+PRICE: Final = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 LOCAL_URL: Final = "http://127.0.0.1:8080/v1"  # where llama.cpp's server listens if it is not told otherwise
 
 
@@ -50,6 +52,7 @@ class ModelSettings(BaseSettings):
     provider_idle_timeout_seconds: float = Field(20.0, gt=0)
     provider_total_timeout_seconds: float = Field(120.0, gt=0)
     max_answer_tokens: int | None = Field(None, ge=1)
+    model_prices: Csv = ()
 
     @property
     def provider(self) -> Provider:
@@ -95,6 +98,11 @@ class ModelSettings(BaseSettings):
         plain = (entry for entry in choices if "*" not in entry and entry.partition("/")[0] in CHAT_PROVIDERS)
         return (*self.fallback_models, *(self._named(entry) for entry in plain))
 
+    @property
+    def prices(self) -> dict[str, tuple[float, float]]:
+        """What models cost, by `model` or `provider/model`: dollars for a million tokens of prompt, and of answer."""
+        return dict(_price(entry) for entry in self.model_prices)
+
     def model_of(self, provider: str) -> str:
         """A provider's own default model. AGENT_LLM_MODEL goes first for the provider that answers."""
         if self.agent_llm_model and provider == self.provider != EXTRACTIVE:
@@ -123,6 +131,18 @@ class ModelSettings(BaseSettings):
         names = split_csv(value)
         return () if names == ("none",) else names
 
+    @field_validator("model_prices", mode="before")
+    @classmethod
+    def _split_prices(cls, value: object) -> object:
+        return split_csv(value)
+
+    @field_validator("model_prices")
+    @classmethod
+    def _prices_are_numbers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in value:
+            _price(entry)
+        return value
+
     @field_validator("model_fallbacks")
     @classmethod
     def _known_fallbacks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -142,6 +162,19 @@ class ModelSettings(BaseSettings):
         if "aihub" in self.providers and not (self.aihub_url and self.aihub_keycloak_host and self.aihub_client_id):
             raise ValueError("aihub needs AIHUB_URL, AIHUB_KEYCLOAK_HOST and AIHUB_CLIENT_ID")
         return self
+
+
+def _price(entry: str) -> tuple[str, tuple[float, float]]:
+    """`gpt-4o-mini=0.15/0.60` → the name, and what it costs.
+
+    Raises:
+        ValueError: it is not of that form.
+    """
+    name, _, price = entry.rpartition("=")
+    prompt, _, answer = price.partition("/")
+    if not (name.strip() and PRICE.fullmatch(prompt.strip()) and PRICE.fullmatch(answer.strip())):
+        raise ValueError("must be model=prompt/answer, as in gpt-4o-mini=0.15/0.60: dollars for a million tokens")
+    return name.strip(), (float(prompt), float(answer))
 
 
 def _check_providers(entries: Iterable[str]) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 
 from pydantic import SecretStr
 
@@ -19,11 +20,13 @@ from infrastructure.providers.endpoint import Token
 from infrastructure.providers.extractive import ExtractiveProvider
 from infrastructure.providers.fair_line import FairLine
 from infrastructure.providers.guarded import Care, Gate, GuardedModel, Upstream
-from infrastructure.providers.langchain import LangChainProvider, load_chat_model
+from infrastructure.providers.langchain import LangChainProvider
+from infrastructure.providers.langchain_loading import load_chat_model
 from infrastructure.providers.listing import Listing, OllamaListing, OpenAIListing
 from infrastructure.providers.oauth import Grant, OAuthTokens
 from infrastructure.providers.ollama import OllamaProvider
 from infrastructure.providers.openai import OpenAIProvider
+from infrastructure.providers.pulling import Pulls
 from infrastructure.providers.timeouts import Timeouts
 
 MODES = ("ollama", "openai", "aihub", "local")
@@ -38,6 +41,7 @@ class Models:
     extractive: Model
     book: ModelBook
     catalogue: Catalogue
+    pulls: Pulls
     on_call: Callable[[str, str], None]
     """For whoever calls a model: counts what no gate counts."""
 
@@ -76,9 +80,16 @@ def make_models(settings: Settings, extractive: ExtractiveProvider, metrics: Met
 
     default = opened(settings.provider, settings.chat_model, False)
     book = ModelBook(default, _offers(settings, default), settings.model_choices, opened)
-    catalogue = Catalogue(_listed(settings, tokens, providers))
+    metrics.models.know(
+        ("curated", EXTRACTIVE, *(offer.model for offer in book.offers)),
+        lambda model: any(book.allows(provider, model) for provider in providers),
+    )
+    pulls = Pulls(settings.ollama_base_url)
+    stack.push_async_callback(pulls.aclose)
+    catalogue = Catalogue(_listed(settings, tokens, providers, pulls))
     stack.push_async_callback(catalogue.aclose)
-    return Models(default, extractive, book, catalogue, _counting(metrics, gated=False))
+    pulls.on_change = partial(catalogue.forget, "ollama")
+    return Models(default, extractive, book, catalogue, pulls, _counting(metrics, gated=False))
 
 
 def _offers(settings: Settings, default: Model) -> tuple[Offer, ...]:
@@ -135,6 +146,16 @@ def _tokens(settings: Settings, stack: AsyncExitStack) -> OAuthTokens | None:
     return tokens
 
 
+def check_chat_model(settings: Settings) -> None:
+    """Look at the LangChain model that is configured, if one is, before the service starts.
+
+    Raises:
+        NoChatModel: it cannot be had; the message says what to install.
+    """
+    if "langchain" in settings.providers:
+        _langchain(settings, _timeouts(settings))
+
+
 def _langchain(settings: Settings, timeouts: Timeouts) -> LangChainProvider:
     options = {
         "model": settings.model_of("langchain"),
@@ -146,12 +167,15 @@ def _langchain(settings: Settings, timeouts: Timeouts) -> LangChainProvider:
     return LangChainProvider(load_chat_model(settings.langchain_model_class, **given), timeouts=timeouts)
 
 
-def _listed(settings: Settings, tokens: OAuthTokens | None, providers: Mapping[str, _Provider]) -> dict[str, Listed]:
+def _listed(
+    settings: Settings, tokens: OAuthTokens | None, providers: Mapping[str, _Provider], pulls: Pulls
+) -> dict[str, Listed]:
     """What tells of itself. Ollama is looked for also where nothing names it: it has a place of its own."""
 
     def listing(name: str) -> Listing:
         if name == "ollama":
-            return OllamaListing(settings.ollama_base_url)
+            wanted = settings.model_of("ollama") if "ollama" in providers else None
+            return OllamaListing(settings.ollama_base_url, wanted=wanted, pulls=pulls)
         url, key, verify = _endpoint(settings, name, tokens)
         return OpenAIListing(url, key, verify_ssl=verify)
 

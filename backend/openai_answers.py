@@ -1,22 +1,19 @@
-"""Where a completion's words come from: a run of the agent, or a provider's model asked as it is."""
+"""Where a completion's words come from. A run of the agent is one way; `openai_bare` has the other."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import orjson
 
-from agents.ports import EventLog, Model
+from agents.ports import EventLog
 from agents.runner import Runner
-from agents.writer import valid_text
+from backend.openai_stops import StopCut
 from backend.routers.ask import RunFailed
 from backend.streaming import answer_text
 from infrastructure.errors import NotFound
-from infrastructure.providers.types import ModelReply, ModelRequest, ToolCall, Usage
-
-_KNOWN_REASONS = ("stop", "length", "tool_calls", "content_filter")
+from infrastructure.providers.types import ToolCall, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +52,27 @@ class Answer(Protocol):
 
 
 class RunAnswer:
-    """The agent's: one more reader of a run, and the one who stops it."""
+    """The agent's: one more reader of a run, and the one who stops it.
 
-    def __init__(self, runner: Runner, log: EventLog, run_id: str) -> None:
+    At one of `stops` the words end. The run goes on to its own end, for its citations and what it used: a model that
+    was told of them has ended there too.
+    """
+
+    def __init__(self, runner: Runner, log: EventLog, run_id: str, stops: Sequence[str] = ()) -> None:
         self._runner = runner
         self._log = log
+        self._cut = StopCut(stops) if stops else None
+        self._said: list[str] = []  # of an answer that may be cut
         self.id = run_id
 
     def texts(self) -> AsyncGenerator[str, None]:
-        return answer_text(self._log, self.id)
+        words = answer_text(self._log, self.id)
+        return words if self._cut is None else self._until_stop(words, self._cut)
 
     async def end(self) -> Ending:
         frame = orjson.loads((await self._log.terminal(self.id)).data)
+        if self._cut is not None and self._cut.hit:
+            return self._cut_short(frame)
         if frame["type"] == "error":
             raise _failed(frame)
         if frame["type"] == "status":  # stopped from elsewhere: what there is, is not all
@@ -77,47 +83,22 @@ class RunAnswer:
         with suppress(NotFound):  # it ended, and left the log
             await self._runner.cancel(self.id)
 
+    async def _until_stop(self, words: AsyncGenerator[str, None], cut: StopCut) -> AsyncGenerator[str, None]:
+        async with aclosing(words):
+            async for text in words:
+                if said := cut.put(text):
+                    self._said.append(said)
+                    yield said
+                if cut.hit:
+                    return
+        if held := cut.end():
+            yield held
 
-@dataclass(slots=True)
-class BareAnswer:
-    """A provider's model's. It is asked when the first of it is wanted."""
-
-    id: str
-    model: Model
-    request: ModelRequest
-    _pending: list[str] = field(default_factory=list)
-    _arrived: asyncio.Event = field(default_factory=asyncio.Event)
-    _asking: "asyncio.Task[ModelReply] | None" = None
-
-    async def texts(self) -> AsyncGenerator[str, None]:
-        asking = self._begun()
-        while not asking.done() or self._pending:
-            await self._arrived.wait()
-            self._arrived.clear()
-            if self._pending:
-                text = "".join(self._pending)  # a slow reader finds in one what came while it read: MAX_ANSWER at most
-                self._pending.clear()
-                yield text
-
-    async def end(self) -> Ending:
-        reply = await self._begun()
-        reason = reply.finish_reason if reply.finish_reason in _KNOWN_REASONS else "stop"
-        return Ending(reason, reply.usage, tool_calls=[_valid_call(call) for call in reply.tool_calls])
-
-    async def leave(self) -> None:
-        if self._asking is not None:
-            self._asking.cancel()
-            await asyncio.gather(self._asking, return_exceptions=True)
-
-    def _begun(self) -> "asyncio.Task[ModelReply]":
-        if self._asking is None:
-            self._asking = asyncio.create_task(self.model.stream(self.request, self._put), name=f"completion {self.id}")
-            self._asking.add_done_callback(lambda _: self._arrived.set())
-        return self._asking
-
-    def _put(self, text: str) -> None:
-        self._pending.append(valid_text(text))
-        self._arrived.set()
+    def _cut_short(self, frame: dict[str, Any]) -> Ending:
+        """It ended at a stop sequence, and its run as `frame` says: only what is cited before it counts."""
+        said = "".join(self._said)
+        cited = [citation for citation in frame.get("citations", ()) if f"[{citation['id']}]" in said]
+        return Ending("stop", Usage(**frame.get("usage", {})), cited)
 
 
 def run_finish_reason(reason: str) -> str:
@@ -129,7 +110,3 @@ def _failed(frame: dict[str, Any]) -> RunFailed:
     error = RunFailed(frame)
     error.retryable = frame.get("retryable", False)
     return error
-
-
-def _valid_call(call: ToolCall) -> ToolCall:
-    return ToolCall(valid_text(call.id), valid_text(call.name), valid_text(call.arguments))

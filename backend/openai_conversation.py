@@ -11,6 +11,8 @@ from services.sessions import Turn
 
 MAX_QUESTION_CHARS = 32_000  # as in a chat
 _RULES = ("system", "developer")
+_SAMPLING = frozenset({"top_p", "seed", "presence_penalty", "frequency_penalty", "reasoning_effort"})
+_BARE = _SAMPLING | {"tool_choice", "parallel_tool_calls", "response_format"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +82,16 @@ def tool_specs(body: CompletionRequest) -> tuple[ToolSpec, ...]:
 
 
 def passed_on(body: CompletionRequest) -> dict[str, Any]:
-    """What else of the request the provider's endpoint gets as it is."""
-    fields = body.model_dump(include={"top_p", "tool_choice", "response_format"}, exclude_none=True)
+    """What else of the request a bare model's endpoint gets as it is."""
+    fields = body.model_dump(include=set(_BARE), exclude_none=True)
     if any(tool.function.strict for tool in body.tools or ()):
         fields |= body.model_dump(include={"tools"}, exclude_none=True)
     return fields
+
+
+def sampling(body: CompletionRequest) -> dict[str, Any] | None:
+    """What the agent's model gets of it; None where there is nothing."""
+    return body.model_dump(include=set(_SAMPLING), exclude_none=True) or None
 
 
 def _message(message: ChatMessage) -> Message:

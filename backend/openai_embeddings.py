@@ -1,19 +1,21 @@
 """Vectors as OpenAI's clients read them."""
 
 import base64
+from collections.abc import Callable
 
 import orjson
 
 from backend.openai_models import embeds
 from backend.schemas.openai import EmbeddingRequest
 from infrastructure.openai_errors import BadParameter, UnknownModel
+from infrastructure.providers.types import Usage
 from services.embeddings import Embeddings, Vectors
 
 CHARS_PER_TOKEN = 4  # OpenAI's rule of thumb for English
 
 
-async def embedded(body: EmbeddingRequest, embeddings: Embeddings) -> bytes:
-    """The answer's JSON.
+async def embedded(body: EmbeddingRequest, embeddings: Embeddings, used: Callable[[Usage], None]) -> bytes:
+    """The answer's JSON. `used` is told what it took, which is estimated: no embedder tells it.
 
     Raises:
         UnknownModel: it is not the model that serves.
@@ -26,6 +28,7 @@ async def embedded(body: EmbeddingRequest, embeddings: Embeddings) -> bytes:
         raise BadParameter(f"The model's vectors have {embeddings.dimensions} dimensions.", "dimensions")
     vectors = await embeddings.embed(body.input)
     tokens = sum(-(-len(text) // CHARS_PER_TOKEN) for text in body.input)
+    used(Usage(prompt_tokens=tokens))
     return orjson.dumps(
         {
             "object": "list",

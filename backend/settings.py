@@ -15,6 +15,7 @@ from backend.model_settings import ModelSettings
 from backend.setting_values import HTTP_URL, Csv, also, an_address, split_csv
 from infrastructure.errors import InvalidInput
 from services.embedding_specs import WORDLLAMA, ModelSpec, parse_spec
+from services.link_policy import HOST
 
 LOCAL_ORIGINS = ("http://localhost:3000", "http://127.0.0.1:3000")
 DATABASE_URL = re.compile(r"(sqlite|postgres(ql)?)(\+\w+)?://")
@@ -129,12 +130,15 @@ class AgentSettings(BaseSettings):
     tool_seconds: float = Field(20.0, gt=0)
     approval_seconds: float = Field(600.0, gt=0)
     mcp_config: Path | None = None
+    link_hosts: Csv = ()
     run_max_seconds: float = Field(180.0, gt=0)
     run_max_tokens: int = Field(100_000, ge=1)
     run_log_seconds: float = Field(900.0, gt=0)
     run_log_max_bytes: int = Field(4 * 1024 * 1024, ge=4096)
     max_active_runs: int = Field(1000, ge=1)
     tokens_per_user_per_day: int | None = Field(None, ge=0)
+    agent_cache_enabled: bool = False
+    agent_cache_seconds: float = Field(3600.0, gt=0)
     max_session_history: int = Field(50, ge=0, validation_alias=also("MAX_SESSION_HISTORY"))
     history_max_tokens: int = Field(2000, ge=0)
     full_file_max_tokens: int = Field(12_000, ge=100)
@@ -142,6 +146,20 @@ class AgentSettings(BaseSettings):
     session_concurrency: Literal["queue", "reject", "interrupt"] = "queue"
     session_ttl_days: float = Field(30.0, gt=0)
     cleanup_interval_seconds: float = Field(600.0, gt=0)
+
+    @field_validator("link_hosts", mode="before")
+    @classmethod
+    def _split_hosts(cls, value: object) -> object:
+        return split_csv(value.lower() if isinstance(value, str) else value)
+
+    @field_validator("link_hosts")
+    @classmethod
+    def _hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(HOST.fullmatch(host) for host in value):
+            raise ValueError(
+                "must be hosts, as in docs.example.com or *.example.com, without scheme, port or path; or *"
+            )
+        return value
 
 
 class AccountSettings(BaseSettings):
@@ -201,9 +219,29 @@ class EdgeSettings(BaseSettings):
         return value
 
 
+class TracingSettings(BaseSettings):
+    """Where traces of runs go, besides what OpenTelemetry's own variables say."""
+
+    langfuse_public_key: SecretStr | None = None
+    langfuse_secret_key: SecretStr | None = None
+    langfuse_host: str = "https://cloud.langfuse.com"
+
+    @field_validator("langfuse_host")
+    @classmethod
+    def _address_of_langfuse(cls, value: str) -> str:
+        return an_address(value) or value
+
+    @model_validator(mode="after")
+    def _both_keys_of_langfuse(self) -> "TracingSettings":
+        if (self.langfuse_public_key is None) != (self.langfuse_secret_key is None):
+            raise ValueError("LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY go together")
+        return self
+
+
 class Settings(
-    ModelSettings, KnowledgeSettings, EmbeddingSettings, FileSettings, AgentSettings, AccountSettings, EdgeSettings
-):
+    ModelSettings, KnowledgeSettings, EmbeddingSettings, FileSettings, AgentSettings, AccountSettings, EdgeSettings,
+    TracingSettings,
+):  # fmt: skip
     model_config = SettingsConfigDict(
         env_file=".env",
         env_file_encoding="utf-8",

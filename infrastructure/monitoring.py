@@ -7,6 +7,7 @@ import psutil
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
 
 from infrastructure.histogram import LoopHistogram
+from infrastructure.label_names import LabelNames
 from infrastructure.providers.types import Usage
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
@@ -60,6 +61,7 @@ class Metrics:
             registry=registry,
         )  # fmt: skip
         self.runs = Counter("agent_runs", "Runs by outcome.", ["outcome"], registry=registry)
+        self.models = LabelNames()  # whoever knows the models says which have a series of their own
         self.tokens = Counter("agent_tokens", "Model tokens.", ["kind", "model"], registry=registry)
         self.replays = Counter("stream_replays", "Readers that re-joined a run.", registry=registry)
         self.dropped = Counter("stream_dropped_subscribers", "Readers let go as too slow.", registry=registry)
@@ -74,6 +76,9 @@ class Metrics:
         )
         self.circuit = Gauge(
             "provider_circuit_state", "0 closed, 1 half open, 2 open.", ["provider"], registry=registry
+        )
+        self.traces_dropped = Counter(
+            "traces_dropped", "Traces of runs that were not sent.", ["reason"], registry=registry
         )
         self._system_gauges(registry, app_version)
         self.first_token = self.ttft.observe
@@ -96,6 +101,7 @@ class Metrics:
         if confidence is not None:
             self.confidence.observe(confidence)
         if usage.prompt_tokens or usage.completion_tokens:
+            model = self.models.label(model)
             self.tokens.labels("prompt", model).inc(usage.prompt_tokens)
             self.tokens.labels("completion", model).inc(usage.completion_tokens)
 
@@ -108,6 +114,10 @@ class Metrics:
     def provider_called(self, provider: str, outcome: str) -> None:
         self.provider_requests.labels(provider, outcome).inc()
         self.last_call = outcome
+
+    def traces_dropped_for(self, reason: str, count: int) -> None:
+        """`full`: too many waited; `refused`: not taken; `broken`: it could not be encoded. Any thread may say so."""
+        self.traces_dropped.labels(reason).inc(count)
 
     # What the edge tells.
 

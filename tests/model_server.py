@@ -79,6 +79,15 @@ class ModelServer:
             if connection.answering is None:
                 connection.drop()
 
+    @property
+    def listens(self) -> bool:
+        return bool(self._server.is_serving())
+
+    async def listen_again(self) -> None:
+        """Take connections on the same port again."""
+        port = int(self.url.rsplit(":", 1)[1].removesuffix("/v1"))
+        self._server = await asyncio.get_running_loop().create_server(lambda: Connection(self), "127.0.0.1", port)
+
     # What happens
 
     async def closed(self) -> Closed:

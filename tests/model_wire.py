@@ -73,6 +73,10 @@ class Exchange:
         head = [f"HTTP/1.1 {status} Scripted", *(f"{name}: {value}" for name, value in headers.items())]
         await self.write("\r\n".join([*head, f"content-length: {len(body)}", "", ""]).encode() + body)
 
+    async def gone(self) -> None:
+        """Say nothing more, until the client leaves."""
+        await asyncio.get_running_loop().create_future()
+
     def close(self) -> None:
         """End the connection as a dying process does (FIN)."""
         self._connection.drop()

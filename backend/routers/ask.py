@@ -110,7 +110,8 @@ async def answer(parts: Container, run: RunHandle) -> AskResponse:
             session_id=run.session_id, run_id=run.id, citations=[], model="", grounded=False,
         )  # fmt: skip
     fields = ("answer", "confidence", "processing_stage", "citations", "model", "grounded")
-    return AskResponse(run_id=run.id, session_id=run.session_id, **{name: frame[name] for name in fields})
+    known = {name: frame[name] for name in fields}
+    return AskResponse(run_id=run.id, session_id=run.session_id, cached=frame.get("cached", False), **known)
 
 
 def stream(parts: Container, run: RunHandle, after: int = 0) -> RunStream:

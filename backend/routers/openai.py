@@ -1,6 +1,7 @@
 """The service as a model that OpenAI's clients can use: `base_url` is its address and /v1."""
 
 import time
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
@@ -9,7 +10,8 @@ from starlette.responses import Response
 from agents.runner import Ask
 from backend.container import Container
 from backend.dependencies import CallerAddress, Parts, Who
-from backend.openai_answers import Answer, BareAnswer, RunAnswer
+from backend.openai_answers import Answer, RunAnswer
+from backend.openai_bare import BareAnswer
 from backend.openai_conversation import conversation, model_messages, passed_on, require_agents_own, tool_specs
 from backend.openai_embeddings import embedded
 from backend.openai_models import AGENT, bare_model, find_model, listed_models
@@ -25,6 +27,7 @@ from backend.schemas.openai_answers import (
 )
 from infrastructure.errors import ShuttingDown
 from infrastructure.providers.types import ModelRequest
+from services.budgets import counted_under
 from services.principals import Principal
 
 ERRORS: dict[int | str, dict[str, Any]] = {
@@ -78,14 +81,19 @@ async def complete(body: CompletionRequest, parts: Parts, who: Who, caller: Call
 
 
 @router.post("/embeddings", response_class=Response, responses={200: {"model": EmbeddingListBody}})
-async def embed(body: EmbeddingRequest, parts: Parts) -> Any:
-    """Embed texts with the model that searches the knowledge."""
-    return Response(await embedded(body, parts.search.serving.embeddings), media_type="application/json")
+async def embed(body: EmbeddingRequest, parts: Parts, who: Who, caller: CallerAddress) -> Any:
+    """Embed texts with the model that searches the knowledge. Their tokens, which are estimated, count for the day's
+    budget.
+    """
+    counted, embeddings = counted_under(who.user_id, caller), parts.search.serving.embeddings
+    await parts.budgets.check(counted)
+    used = partial(parts.budgets.note, counted, embeddings.model, questions=0)
+    return Response(await embedded(body, embeddings, used), media_type="application/json")
 
 
 async def _begun(body: CompletionRequest, parts: Container, who: Principal, caller: str) -> Answer:
     if body.model != AGENT:
-        return _bare(body, parts, who.user_id or caller)
+        return await _bare(body, parts, who, caller)
     require_agents_own(body)
     asked = conversation(body.messages)
     parts.metrics.queries.inc()
@@ -100,13 +108,15 @@ async def _begun(body: CompletionRequest, parts: Container, who: Principal, call
             instructions=asked.instructions,
         )
     )
-    return RunAnswer(parts.runner, parts.event_log, run.id)
+    return RunAnswer(parts.runner, parts.event_log, run.id, tuple(body.stop or ()))
 
 
-def _bare(body: CompletionRequest, parts: Container, caller: str) -> BareAnswer:
+async def _bare(body: CompletionRequest, parts: Container, who: Principal, caller: str) -> BareAnswer:
     model = bare_model(parts.models.book, body.model)
     if parts.runner.draining:
         raise ShuttingDown("The service is restarting. Ask again in a moment.")
+    counted = counted_under(who.user_id, caller)
+    await parts.budgets.check(counted)
     request = ModelRequest(
         messages=model_messages(body.messages),
         question="",
@@ -114,7 +124,7 @@ def _bare(body: CompletionRequest, parts: Container, caller: str) -> BareAnswer:
         max_tokens=body.most_tokens,
         temperature=body.temperature,
         stop=tuple(body.stop or ()),
-        caller=caller,
+        caller=who.user_id or caller,
         options=passed_on(body),
     )
-    return BareAnswer(parts.new_id(), model, request)
+    return BareAnswer(parts.new_id(), model, request, partial(parts.budgets.note, counted, model.model))

@@ -80,6 +80,9 @@ class AskResponse(BaseModel):
     citations: list[CitationBody]
     model: str
     grounded: bool
+    cached: bool = Field(
+        False, exclude_if=lambda cached: not cached, description="Only where it is true: the answer was given before."
+    )
 
 
 class ErrorBody(BaseModel):

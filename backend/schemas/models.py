@@ -1,9 +1,9 @@
 """Bodies of the models' routes."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from agents.models import Offer
 from infrastructure.providers.catalogue import Availability
@@ -19,6 +19,30 @@ _LIST: dict[str, Any] = {
 }
 _THERE: dict[str, Any] = {"available": True, "latency_ms": 3.1, "detail": "version 0.12.3"}
 _AWAY: dict[str, Any] = {"available": False, "latency_ms": None, "detail": "It is not configured."}
+
+
+_PART = "[A-Za-z0-9][A-Za-z0-9_.-]{0,79}"
+_PULLED_FROM = r"(?:(?:registry\.ollama\.ai|hf\.co|huggingface\.co)/)?"  # no other host is asked for a model
+PULL_NAME = f"^{_PULLED_FROM}(?:{_PART}/)?{_PART}(?::{_PART})?$"
+
+
+class ModelPull(BaseModel):
+    """A model for Ollama to fetch: `llama3.2`, `qwen3:4b`, `somebody/model`, `hf.co/somebody/model:Q4_K_M`."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"model": "llama3.2"}]})
+
+    model: Annotated[str, Field(max_length=200, pattern=PULL_NAME)]
+
+
+class PullBody(BaseModel):
+    """A fetch that is under way."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"model": "llama3.2:latest", "detail": "pulling llama3.2:latest: 41 %"}]}
+    )
+
+    model: str
+    detail: str
 
 
 class ModelBody(BaseModel):

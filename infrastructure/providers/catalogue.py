@@ -10,7 +10,7 @@ from typing import TypeVar
 from infrastructure.errors import ProviderError, ProviderUnavailable
 from infrastructure.providers.circuit import OPEN, Circuit
 from infrastructure.providers.kept import Kept
-from infrastructure.providers.listing import ListedModel, Listing
+from infrastructure.providers.listing import ListedModel, Listing, NotPulled
 
 SECONDS = 2.0  # to answer in
 STATUS_SECONDS = 5.0  # that an answer is good for
@@ -60,6 +60,12 @@ class Catalogue:
         kept = self._lists.get(name)
         return await kept.get() if kept is not None else None
 
+    def forget(self, name: str) -> None:
+        """Something of that provider has changed, as far as we know: ask it anew."""
+        for kept in (self._status.get(name), self._lists.get(name)):
+            if kept is not None:
+                kept.forget()
+
     async def aclose(self) -> None:
         for provider in self._providers.values():
             await provider.listing.aclose()
@@ -88,9 +94,15 @@ class Catalogue:
         began = time.perf_counter()
         try:
             detail = await self._in_time(provider.listing.probe())
+        except NotPulled as error:
+            return Availability(False, _since(began), error.message)
         except ProviderError as error:
             return Availability(False, None, error.message)
-        taken = round((time.perf_counter() - began) * 1000, 1)
+        taken = _since(began)
         if provider.circuit is not None and provider.circuit.state == OPEN:
             return Availability(False, taken, "It answers, but failed too often and is not asked for a while.")
         return Availability(True, taken, detail)
+
+
+def _since(began: float) -> float:
+    return round((time.perf_counter() - began) * 1000, 1)

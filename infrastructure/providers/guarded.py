@@ -123,7 +123,8 @@ class _Call:
         self._loop = asyncio.get_running_loop()
 
     def seconds_left(self) -> float:
-        return self._seconds
+        until = self._request.until
+        return self._seconds if until is None else min(self._seconds, until - self._loop.time())
 
     async def attempt(self) -> ModelReply:
         self._told(self._gate.circuit.check)  # what would fail need not wait for it

@@ -19,6 +19,7 @@ class Kept(Generic[T]):
         self._clock = clock
         self._lock = asyncio.Lock()
         self._found: tuple[T, float] | None = None
+        self._forgotten = 0
 
     async def get(self) -> T:
         found = self._fresh()
@@ -26,9 +27,16 @@ class Kept(Generic[T]):
             async with self._lock:
                 found = self._fresh()  # somebody else may have fetched it while this one waited
                 if found is None:
+                    known = self._forgotten
                     found = (await self._fetch(), self._clock() + self._seconds)
-                    self._found = found
+                    if known == self._forgotten:  # else it is of before the change
+                        self._found = found
         return found[0]
+
+    def forget(self) -> None:
+        """It has changed: fetch it anew when it is wanted."""
+        self._found = None
+        self._forgotten += 1
 
     def _fresh(self) -> tuple[T, float] | None:
         return self._found if self._found is not None and self._clock() < self._found[1] else None

@@ -5,7 +5,6 @@ speaks to. LangChain is imported where it is used: importing it takes seconds.
 """
 
 import asyncio
-import importlib
 import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
@@ -15,6 +14,7 @@ import structlog
 
 from infrastructure.errors import AskGraphError, ProviderError, ProviderProtocolError, ProviderUnavailable
 from infrastructure.providers.chat_body import as_openai_tool
+from infrastructure.providers.langchain_loading import known_fields
 from infrastructure.providers.refusals import error_words, refusal, refused_try
 from infrastructure.providers.reply import MAX_ANSWER, estimated_usage
 from infrastructure.providers.retry import TryAgain, retry_after_seconds
@@ -114,7 +114,7 @@ class LangChainProvider:
 
     def _translated(self, fault: Exception, begun: bool) -> ProviderError:
         """By its status where it has one, as the SDKs' errors do; else the model is taken to be out of reach."""
-        status = getattr(fault, "status_code", None)
+        status = getattr(fault, "status_code", None) or getattr(getattr(fault, "response", None), "status_code", None)
         body = getattr(fault, "body", None)
         words = error_words(body) or error_words({"code": getattr(fault, "code", None)})
         log.warning("provider_refused", provider=self._name, error=type(fault).__name__, status=status)
@@ -162,6 +162,8 @@ class _Reply:
     def finish(self, request: ModelRequest, model: str) -> ModelReply:
         text = "".join(self._texts)
         calls = self._calls.finish()
+        if self._finish_reason == "tool_calls" and not calls and not text:  # integrations there are that lose them
+            raise ProviderProtocolError("The model's tool calls did not come through.")
         usage = self._usage if self._usage != Usage() else estimated_usage(request, text)
         reason = "tool_calls" if calls else self._finish_reason or "stop"
         return ModelReply(text, model, reason, calls, usage)
@@ -195,31 +197,6 @@ def as_langchain_message(message: Message) -> "BaseMessage":
             broken = {"name": call.name, "args": call.arguments, "id": call.id, "error": None}
             invalid.append(broken | {"type": "invalid_tool_call"})
     return AIMessage(message.content, tool_calls=calls, invalid_tool_calls=invalid)
-
-
-def load_chat_model(path: str, **options: Any) -> "BaseChatModel":
-    """The chat model of a class named as `package.module:Class`, made with those `options` that it has a field for.
-    Blocks while it imports.
-
-    Raises:
-        ValueError: there is no such class, or it is no chat model.
-    """
-    from langchain_core.language_models import BaseChatModel
-
-    module, _, name = path.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as fault:
-        raise ValueError("a chat model is named as package.module:Class, of an installed package") from fault
-    if not (isinstance(found, type) and issubclass(found, BaseChatModel)):
-        raise ValueError("that class is no LangChain chat model")
-    return found(**known_fields(found, options))
-
-
-def known_fields(model: type["BaseChatModel"], options: dict[str, Any]) -> dict[str, Any]:
-    """Those options that the class has a field for, under its own name or another."""
-    names = {name for field, about in model.model_fields.items() for name in (field, about.alias)}
-    return {option: value for option, value in options.items() if option in names}
 
 
 def _retry_after(fault: Exception) -> float | None:

@@ -11,7 +11,8 @@ import orjson
 from infrastructure.errors import ProviderError, ProviderProtocolError, ProviderRejected, ProviderUnavailable
 from infrastructure.providers.body import read_limited
 from infrastructure.providers.endpoint import Endpoint, Token, hang_up
-from infrastructure.providers.ollama import ollama_root
+from infrastructure.providers.ollama import ollama_root, same_model
+from infrastructure.providers.pulling import Pulls
 
 Capability = Literal["chat", "embedding"]
 
@@ -33,6 +34,10 @@ class ListedModel:
 
 class NoList(ProviderRejected):
     """The endpoint answers and has no list of models."""
+
+
+class NotPulled(ProviderRejected):
+    """The endpoint answers, and its model has still to be fetched."""
 
 
 class Listing(Protocol):
@@ -79,25 +84,49 @@ class OpenAIListing:
 
 
 class OllamaListing:
-    """`GET /api/tags` and `/api/version`: https://docs.ollama.com/api/tags. What is listed has been pulled."""
+    """`GET /api/tags` and `/api/version`: https://docs.ollama.com/api/tags. What is listed has been pulled.
 
-    def __init__(self, base_url: str, *, connect_seconds: float = 2.0) -> None:
+    `wanted` is the model that it is asked for, where there is one: without it, it is not available.
+    """
+
+    def __init__(
+        self, base_url: str, *, wanted: str | None = None, pulls: Pulls | None = None, connect_seconds: float = 2.0
+    ) -> None:
         root = ollama_root(base_url)
         self._tags = Endpoint(root, "/api/tags", None, connect_seconds)
         self._version = Endpoint(root, "/api/version", None, connect_seconds)
+        self._wanted = wanted
+        self._pulls = pulls
 
     async def models(self) -> tuple[ListedModel, ...]:
-        entries = _entries(await _json(self._tags), "models")
-        return _listed((entry.get("name") or entry.get("model"), _family(entry)) for entry in entries)
+        return _listed((name, _family(entry)) for name, entry in await self._pulled())
 
     async def probe(self) -> str:
+        """
+        Raises:
+            NotPulled: the wanted model is not there.
+        """
         answer = await _json(self._version)
         version = answer.get("version") if isinstance(answer, dict) else None
-        return f"version {version}" if isinstance(version, str) and _VERSION.fullmatch(version) else "ok"
+        said = [f"version {version}"] if isinstance(version, str) and _VERSION.fullmatch(version) else []
+        told = [pull.detail for pull in self._pulls.told()] if self._pulls is not None else []
+        if self._wanted is not None and not await self._has(self._wanted):
+            underway = self._pulls.of(self._wanted) if self._pulls is not None else None
+            if underway is None or underway.fault is not None:
+                told.insert(0, f"It does not have {self._wanted}: run `ollama pull {self._wanted}`")
+            raise NotPulled("; ".join(told))
+        return "; ".join([*said, *told]) or "ok"
 
     async def aclose(self) -> None:
         await self._tags.aclose()
         await self._version.aclose()
+
+    async def _has(self, model: str) -> bool:
+        return any(isinstance(name, str) and same_model(name, model) for name, _ in await self._pulled())
+
+    async def _pulled(self) -> list[tuple[Any, dict[str, Any]]]:
+        entries = _entries(await _json(self._tags), "models")
+        return [(entry.get("name") or entry.get("model"), entry) for entry in entries]
 
 
 def capability_of(name: str, family: str | None = None) -> Capability | None:

@@ -24,3 +24,13 @@ class OllamaProvider(OpenAIProvider):
 
 def ollama_root(base_url: str) -> str:
     return base_url.strip().rstrip("/").removesuffix("/v1").rstrip("/")
+
+
+def tagged(model: str) -> str:
+    """A model's name with its tag, which is `latest` where it has none."""
+    return model if ":" in model.rpartition("/")[2] else f"{model}:latest"
+
+
+def same_model(one: str, other: str) -> bool:
+    """Whether Ollama takes both names for one model: it does not mind capitals."""
+    return tagged(one).casefold() == tagged(other).casefold()

@@ -57,6 +57,7 @@ class ModelRequest:
     model: str | None = None  # another model of the same provider
     caller: str = ""  # whose question it is: callers wait in turn for a provider that is busy
     deadline: float | None = None  # in the event loop's time: a try ends with it
+    until: float | None = None  # in the same time: who asks waits no longer, so no pause goes beyond it
     may_fall_back: bool = True  # False: text of this answer has been said, and no other model may go on with it
     taken_over: "TakenOver | None" = None
     options: Mapping[str, Any] | None = None  # more of the body, where the endpoint speaks OpenAI's API

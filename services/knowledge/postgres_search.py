@@ -19,6 +19,7 @@ from infrastructure.errors import ProviderUnavailable
 from infrastructure.lexical.analysis import FORMAT
 from services.embeddings import Embeddings
 from services.knowledge.bm25 import rarity
+from services.knowledge.changes import ChangeCounts
 from services.knowledge.confidence import calibration
 from services.knowledge.postgres_filling import Addition
 from services.knowledge.postgres_served import PostgresServed
@@ -62,8 +63,7 @@ class PostgresSearch:
         """Tells with which model's vectors is searched just now."""
         self.lacking = asyncio.Event()
         """Set when something was taken in without its vectors, and is found by words alone until `adopt`."""
-        self.changes = 0
-        """How often this process has changed something of the knowledge since the start."""
+        self._changes = ChangeCounts()
         self._database = database
         self._curated_threshold = curated_threshold
         self._records = RecordStore(text_bytes)
@@ -87,6 +87,23 @@ class PostgresSearch:
         """How many chunks of the shared knowledge could be found then."""
         size = self._shared.partitions.get(SHARED)
         return size.chunks if size else 0
+
+    @property
+    def changes(self) -> int:
+        """How often this process has changed something of the knowledge since the start."""
+        return self._changes.total
+
+    async def version(self, partitions: Sequence[str]) -> tuple[object, ...] | None:
+        """What is another one after each change, by whichever process, of what a search of these partitions finds. None
+        while the tables are not known to hold what the database has.
+        """
+        served = self._served
+        await served.ready()
+        look = await served.look(partitions)
+        sizes = [look.partitions.get(name) for name in partitions]
+        if any(size is not None and size.stored and size.generation is None for size in sizes):
+            return None
+        return (*self._changes.of(partitions), *[(size.generation, size.stored) if size else None for size in sizes])
 
     def idf(self, term: str) -> float:
         """How rare an analysed term was in the shared knowledge when it was last asked for; a term that few chunks
@@ -123,7 +140,7 @@ class PostgresSearch:
         `model` made the vectors; None is the one that serves. Another one's are not taken in: the chunks are found by
         words alone until those of the right one are there, for which `lacking` calls.
         """
-        self.changes += 1
+        self._changes.note(partition)
         done = False
         while not done:
             served = self._served
@@ -138,6 +155,7 @@ class PostgresSearch:
                     if not whole or (foreign and added):
                         self.lacking.set()
                     await self._after(served, partition)
+        self._changes.note(partition)
         self._records.remove(removed_rows)
         self._records.put(added)
 
@@ -151,7 +169,7 @@ class PostgresSearch:
         removed, a batch a transaction. Nothing is read where the tables hold all of `generation` already. `model` made
         the vectors; when it is not the one that serves (None is), the same is read with the vectors of that.
         """
-        self.changes += 1
+        self._changes.note(SHARED)
         async with self._adopting:
             served = self._served
             if model not in (None, served.embeddings.model):
@@ -160,6 +178,7 @@ class PostgresSearch:
             await self._after(served, SHARED)
             self._held = await served.common_terms(_KEPT_TERMS)
             self._loaded = True
+        self._changes.note(SHARED)
         if not whole:
             self.lacking.set()
 
@@ -185,7 +204,7 @@ class PostgresSearch:
                 generation = latest
                 if not await self._filled(fresh, generation):
                     self.lacking.set()
-        self.changes += 1
+        self._changes.note_all()
 
     async def forget(self, model: str, dimensions: int) -> None:
         """Drop the tables of a model with which no process searches any more."""

@@ -44,6 +44,7 @@ class Retrieval:
     curated: CuratedMatch | None
     took_ms: float
     signals: Signals  # what the confidence is made of
+    whole: bool = False  # whole documents, read because they were chosen or asked for, are among the passages
 
 
 class Placed(NamedTuple):

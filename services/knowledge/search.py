@@ -19,6 +19,7 @@ from infrastructure.database.models import SHARED
 from infrastructure.errors import ProviderUnavailable
 from infrastructure.lexical.tantivy import LexicalIndex
 from services.embeddings import Embeddings
+from services.knowledge.changes import ChangeCounts
 from services.knowledge.confidence import calibration
 from services.knowledge.partition import Loading, Partition
 from services.knowledge.preference import prefer
@@ -85,8 +86,7 @@ class SearchIndex:
         self._reading: set[asyncio.Task[Partition]] = set()
         self._views: dict[tuple[str, ...], tuple[tuple[Snapshot, ...], View]] = {}
         self._changing = asyncio.Lock()
-        self.changes = 0
-        """How often something of the knowledge has changed since the start."""
+        self._changes = ChangeCounts()
         self._searcher = ThreadPoolExecutor(1, "search")
         self._writer = ThreadPoolExecutor(1, "index")
 
@@ -99,6 +99,15 @@ class SearchIndex:
     def size(self) -> int:
         """How many chunks of the shared knowledge can be found."""
         return self._served.shared.snapshot.vectors.size
+
+    @property
+    def changes(self) -> int:
+        """How often something of the knowledge has changed since the start."""
+        return self._changes.total
+
+    async def version(self, partitions: Sequence[str]) -> tuple[int, ...]:
+        """What is another one after each change of what a search of these partitions finds."""
+        return self._changes.of(partitions)
 
     def idf(self, term: str) -> float:
         """How rare an analysed term is in the shared knowledge as it is now."""
@@ -133,7 +142,7 @@ class SearchIndex:
         `model` made the vectors; None is the one that serves. Another one's are not taken in: the chunks are found by
         words alone until those of the right one are there, for which `lacking` calls.
         """
-        self.changes += 1
+        self._changes.note(partition)
         done = False
         while not done:
             served = self._served
@@ -147,6 +156,7 @@ class SearchIndex:
                     await self._replace(served, partition, removed_rows, added, vectors, questions, generation)
                     if not whole or (foreign and added):
                         self.lacking.set()
+        self._changes.note(partition)
         self._make_room(served)
 
     async def _replace(
@@ -177,13 +187,14 @@ class SearchIndex:
         does not hold `generation` already. `model` made the vectors; when it is not the one that serves (None is), the
         same is read with the vectors of that.
         """
-        self.changes += 1
+        self._changes.note(SHARED)
         async with self._changing:
             served = self._served
             if model not in (None, served.embeddings.model):
                 batches = served.source.batches(SHARED)
             whole = await self._load(served.shared, batches, generation, served.embeddings)
             self._loaded = True
+        self._changes.note(SHARED)
         if not whole:
             self.lacking.set()
 
@@ -206,7 +217,7 @@ class SearchIndex:
             self._served = fresh
             self.serving.embeddings = embeddings
             self._vectors.ask_again()
-        self.changes += 1
+        self._changes.note_all()
 
     async def aclose(self) -> None:
         """End the threads and give up the index folder."""

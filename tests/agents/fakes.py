@@ -3,7 +3,7 @@
 import asyncio
 import json
 import shutil
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from agents.cached import CachedAnswers
 from agents.finding import Finder
 from agents.generation import Generation
 from agents.graph import AnswerGraph, GraphSettings
@@ -20,6 +21,7 @@ from agents.preparing import Preparation
 from agents.runner import Ask, RunHandle, RunLimits, Runner
 from agents.toolbox import Toolbox
 from agents.tools.base import Tool
+from agents.tracing import Traces
 from infrastructure.chat_feed.memory import MemoryChatFeed
 from infrastructure.database.engine import Database, open_engine
 from infrastructure.errors import AskGraphError
@@ -27,6 +29,7 @@ from infrastructure.event_log.memory import MemoryEventLog
 from infrastructure.passages import Passage
 from infrastructure.providers.extractive import ExtractiveProvider
 from infrastructure.providers.types import Emit, ModelReply, ModelRequest, ToolCall, Usage
+from services.answer_cache import AnswerCache
 from services.conversations import Conversations
 from services.knowledge.citation_check import CitationCheck
 from services.knowledge.confidence import Signals
@@ -202,7 +205,8 @@ class Service:
 
     def __init__(
         self, model: Model, knowledge: Retrieval | Exception, *, tools: Sequence[Tool] = (), fall_back: bool = True,
-        concurrency: Concurrency = "queue", tool_seconds: float = 5.0, history_tokens: int = 2000, **limits: Any,
+        concurrency: Concurrency = "queue", tool_seconds: float = 5.0, history_tokens: int = 2000,
+        traces: Traces | None = None, cache: AnswerCache | None = None, **limits: Any,
     ) -> None:  # fmt: skip
         self.log = MemoryEventLog()
         self.database = Database(open_engine(new_database()))
@@ -222,7 +226,14 @@ class Service:
         self.changes = 0  # of the knowledge
         finder = Finder(self.search, self.whole, 6, 10_000, reads_whole=True)
         check = CitationCheck(self.database, self)
-        self.graph = AnswerGraph(finder.find, generation, Grounder(TextAnalysis()).ground, check, settings)
+        self.version: Hashable | None = 1  # of the knowledge
+        known = None
+        if cache is not None:
+            known = CachedAnswers(cache, self.version_of, lambda: "words", generation, check)
+        self.graph = AnswerGraph(
+            finder.find, generation, Grounder(TextAnalysis()).ground, check, settings,
+            traced=traces is not None, known=known,
+        )  # fmt: skip
         ids = count(1)
         new_id: Callable[[], str] = lambda: f"00000000-0000-7000-8000-{next(ids):012}"  # noqa: E731  two take it
         clock = lambda: 1_700_000_000.5  # noqa: E731
@@ -232,7 +243,7 @@ class Service:
         )  # fmt: skip
         self.runner = Runner(
             self.graph, self.log, self.sessions, keeper, Preparation(Scopes(self.database)), self.counted,
-            limits=RunLimits(**limits), concurrency=concurrency, new_id=new_id, clock=clock,
+            limits=RunLimits(**limits), concurrency=concurrency, new_id=new_id, clock=clock, traces=traces,
         )  # fmt: skip
         OPENED.append(self)
 
@@ -240,6 +251,9 @@ class Service:
         await self.runner.drain(0)
         await self.conversations.aclose()
         await self.database.close()
+
+    async def version_of(self, partitions: Sequence[str]) -> Hashable | None:
+        return self.version
 
     async def whole(self, documents: Collection[str], max_chars: int) -> tuple[tuple[Passage, ...], bool]:
         return (), True

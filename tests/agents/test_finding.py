@@ -109,9 +109,12 @@ async def test_when_files_are_read_whole(scope: Scope, mode: str, reads_whole: b
     retrieval = await it.find(scope=scope, rag_mode=mode, reads_whole=reads_whole)
     assert ([one.text for one in retrieval.passages][:2] == ["One.", "Two."]) is whole
     assert it.read == ([frozenset({"f1"})] if whole else [])
+    assert retrieval.whole is whole
 
 
 async def test_files_that_do_not_fit_are_read_whole_only_where_that_was_asked_for() -> None:
-    assert (await Searched(complete=False).find(scope=FILES)).passages[0].text == "Found."
+    left_out = await Searched(complete=False).find(scope=FILES)
+    assert (left_out.passages[0].text, left_out.whole) == ("Found.", False)
     asked_for = await Searched(complete=False).find(scope=FILES, rag_mode="full_file")
     assert [one.text for one in asked_for.passages] == ["One.", "Two.", "Found."]
+    assert asked_for.whole

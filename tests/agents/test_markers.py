@@ -7,12 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.markers import LONGEST, MarkerFilter
+from agents.links import LinkFilter
+from agents.markers import LONGEST, Emit, MarkerFilter
+from services.link_policy import LinkPolicy
+
+
+def make_filter(emit: Emit, sources: int) -> MarkerFilter:
+    return MarkerFilter(emit, sources, LinkFilter(emit, str, LinkPolicy()))
 
 
 def passed_on(pieces: list[str], sources: int = 3) -> tuple[str, int]:
     out: list[str] = []
-    markers = MarkerFilter(out.append, sources)
+    markers = make_filter(out.append, sources)
     for piece in pieces:
         markers.put(piece)
     markers.end()
@@ -55,7 +61,7 @@ def test_the_pieces_that_a_text_comes_in_change_nothing(text: str, cuts: list[in
 
 def test_text_waits_only_behind_a_bracket_that_may_begin_a_marker() -> None:
     out: list[str] = []
-    markers = MarkerFilter(out.append, 1)
+    markers = make_filter(out.append, 1)
     markers.put("One [")
     assert out == ["One "]
     markers.put("1")

@@ -1,5 +1,6 @@
 """The decisions, as tables."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from agents.policies import (
     after_generate,
     after_retrieve,
+    answers_from_whole,
     budget_spent,
     chosen_documents,
     declines,
@@ -103,6 +105,23 @@ def test_only_who_is_kept_to_the_knowledge_says_so_when_nothing_is_found(
     answers: Any, supported: bool, said: bool
 ) -> None:
     assert declines(answers, supported) is said
+
+
+@pytest.mark.parametrize(
+    ("whole", "rag_mode", "chosen", "model", "answers"),
+    [
+        (True, "auto", True, "openai", True),  # "sum up this file"
+        (True, "full_file", False, "openai", True),  # all that is attached was asked for
+        (True, "auto", False, "openai", False),  # read because the agent is kept to it: that says nothing of a question
+        (False, "full_file", True, "openai", False),  # it was too long, or is gone
+        (True, "full_file", True, "extractive", False),
+    ],
+)
+def test_whole_files_that_were_chosen_or_asked_for_are_what_a_model_answers_from(
+    whole: bool, rag_mode: str, chosen: bool, model: str, answers: bool
+) -> None:
+    retrieval = replace(found(confidence=0.01), whole=whole)
+    assert answers_from_whole(retrieval, rag_mode=rag_mode, chosen=chosen, model=model) is answers
 
 
 ALL = Scope((SHARED, "ada"))

@@ -10,12 +10,15 @@ import pytest
 from agents.checkpoints import Unreadable
 from agents.reviving import facts_of, revive_all, revived
 from agents.run import Ask, Run
-from agents.saved_run import SavedRun
+from agents.saved_run import Manner, SavedRun, pack, unpack
+from agents.state import Budget, RunContext
 from agents.writer import RunWriter
 from infrastructure.database.repositories.checkpoints import WaitingRun
 from infrastructure.database.repositories.turns import BegunTurn
 from infrastructure.errors import NotFound
 from infrastructure.event_log.memory import MemoryEventLog
+from services.knowledge.scope import SHARED_SCOPE, Scope
+from services.personas import DEFAULT_PERSONA, Persona
 from services.sessions import Session
 from tests.agents.fakes import Counted, ScriptedModel, says
 
@@ -39,12 +42,42 @@ async def test_a_run_comes_back_as_it_was_asked() -> None:
     assert (ask, begun, answer_id) == (replace(asked, must_exist=True), BEGUN, "answer")
 
 
-async def test_what_keeps_nothing_or_has_a_model_of_its_own_is_not_kept() -> None:
+async def test_what_keeps_nothing_is_not_kept() -> None:
     plain = Ask("Q?", "1.2.3.4", "s", True)
     assert facts_of(await run_of(plain)) is not None
     assert facts_of(await run_of(plain, begun=None)) is None
     assert facts_of(await run_of(plain, session_id=None)) is None
-    assert facts_of(await run_of(replace(plain, model=ScriptedModel(says("x"))))) is None
+    assert facts_of(await run_of(replace(plain, model=ScriptedModel(says("x"))))) is not None
+
+
+@pytest.mark.parametrize(
+    ("persona", "scope", "model"),
+    [
+        (DEFAULT_PERSONA, SHARED_SCOPE, None),
+        (
+            Persona("a", "Be brief.\n“Да”", "openai/m", frozenset({"t", "u"}), None, "knowledge_only"),
+            Scope(("", "anna", "n1"), frozenset({"f1", "s1"}), frozenset({"f1"})),
+            ScriptedModel(says("x")),
+        ),
+        (Persona("a", tools=frozenset()), Scope(("anna",), frozenset()), None),
+    ],
+)
+async def test_how_a_run_answers_is_kept_with_it(persona: Persona, scope: Scope, model: Any) -> None:
+    context = RunContext(
+        "Q?", (), "s", (await run_of(Ask("Q?", "1.2.3.4"))).writer, Budget(9e9, 5, 100), scope, persona=persona,
+        tools=persona.tools, model=model,
+    )  # fmt: skip
+    saved = unpack("run", pack(context, [("c1", "t", "t {}")], b"graph"), 5.0)
+    named = "openai/scripted-1" if model else None
+    assert saved.manner == Manner(replace(persona, model=named), scope, named)
+    assert (saved.tools, saved.graph) == (persona.tools, b"graph")
+
+
+def test_what_was_kept_before_there_was_a_manner_is_read_and_what_has_a_broken_one_is_not() -> None:
+    assert unpack("run", orjson.dumps(STATE), 5.0).manner is None
+    for broken in ({}, [], "x", {"id": "a"}):
+        with pytest.raises(Unreadable):
+            unpack("run", orjson.dumps(STATE | {"manner": broken}), 5.0)
 
 
 @pytest.mark.parametrize("facts", [{}, {"begun": {}}, {"begun": {"at": "never"}}, {"begun": {"at": NOW.isoformat()}}])

@@ -14,10 +14,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agents.models import ModelBook, Offer
 from agents.ports import Model
+from backend.openai_completions import Completions
 from backend.routers import openai
 from infrastructure.database.models import new_id
 from infrastructure.embedders.wordllama import WordLlamaEmbedder
 from infrastructure.error_handlers import install_error_handlers
+from infrastructure.errors import RateLimited
+from infrastructure.providers.types import Usage
 from services.embeddings import Embeddings
 from services.principals import ANONYMOUS
 from tests.agents.fakes import ScriptedModel, Turn, extractive, says
@@ -28,6 +31,21 @@ OFFERS = (
 )  # fmt: skip
 
 
+class Counted:
+    """A budget that is a list of what was counted: caller, model, usage, questions. `used_up`: nothing is left."""
+
+    def __init__(self) -> None:
+        self.notes: list[tuple[str, str, Usage, int]] = []
+        self.used_up = False
+
+    async def check(self, caller: str) -> None:
+        if self.used_up:
+            raise RateLimited(f"Nothing is left for {caller}.", retry_after=3600.0)
+
+    def note(self, caller: str, model: str, usage: Usage, questions: int = 1) -> None:
+        self.notes.append((caller, model, usage, questions))
+
+
 class OpenAIRooms:
     """What the routes take from the container, but for runs. All models are one, which answers with `turns`."""
 
@@ -36,6 +54,8 @@ class OpenAIRooms:
         self.opened: list[tuple[str, str, bool]] = []
         self.told: list[str] = []
         self.runner = SimpleNamespace(draining=False)
+        self.budgets = Counted()
+        self.principal = ANONYMOUS
         embedder = embeddings or Embeddings(WordLlamaEmbedder())
         self.container = SimpleNamespace(
             settings=SimpleNamespace(sse_comment_seconds=15.0, ws_send_timeout_seconds=10.0),
@@ -43,6 +63,8 @@ class OpenAIRooms:
             models=SimpleNamespace(book=ModelBook(self.model, OFFERS, patterns, self._open)),
             search=SimpleNamespace(serving=SimpleNamespace(embeddings=embedder)),
             runner=self.runner,
+            budgets=self.budgets,
+            completions=Completions(),
             new_id=new_id,
         )
 
@@ -54,7 +76,7 @@ class OpenAIRooms:
         app.state.container = self.container
 
         async def called(scope: Scope, receive: Receive, send: Send) -> None:
-            scope["state"] = {"caller": "203.0.113.7", "principal": ANONYMOUS, "request_id": "r1"}
+            scope["state"] = {"caller": "203.0.113.7", "principal": self.principal, "request_id": "r1"}
             await app(scope, receive, send)
 
         return called

@@ -5,21 +5,26 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from pydantic import ValidationError
 
 from backend.models import Models, make_models
 from backend.routers import models as routes
+from backend.schemas.models import ModelPull
 from backend.settings import Settings
 from infrastructure.error_handlers import install_error_handlers
 from infrastructure.errors import InvalidInput, ProviderUnavailable
 from infrastructure.monitoring import Metrics
+from infrastructure.providers.types import Usage
 from tests.agents.fakes import extractive
 from tests.infrastructure.providers.asking import Heard, question
 from tests.infrastructure.providers.sign_in import SignIn
 from tests.model_server import ModelServer
+from tests.model_wire import sse
 
 NOWHERE = "http://127.0.0.1:9"
 
@@ -122,6 +127,24 @@ async def test_what_is_chosen_is_asked_with_the_chain_behind_it(server: ModelSer
             room.models.book.choose("ollama", "llama3.2")
 
 
+async def test_names_that_a_server_or_a_caller_makes_up_make_no_series(server: ModelServer) -> None:
+    async with opened(openai_base_url=server.url, openai_model="small", model_fallbacks="none") as room:
+        used = Usage(3, 4)
+        for name in ("small", "extractive", *(str(uuid4()) for _ in range(1000))):
+            room.metrics.run_finished("complete", 0.1, 0.9, name, used)
+        named = {name: room.value("agent_tokens_total", kind="prompt", model=name) for name in ("small", "other")}
+        assert named == {"small": 3.0, "other": 3000.0}
+    async with opened(openai_base_url=server.url, openai_model="small", model_choices="openai/gpt-*") as room:
+        echo = {"choices": [{"delta": {"content": "x"}, "finish_reason": "stop"}], "model": "made-up"}
+        server.body(sse(echo) + b"data: [DONE]\n\n")
+        reply = await room.models.book.choose("openai", "gpt-9").stream(question(), Heard())
+        assert reply.model == "gpt-9"  # what was asked for, whatever the server calls itself
+        for name in (reply.model, "made-up"):
+            room.metrics.run_finished("complete", 0.1, 0.9, name, used)
+        assert room.value("agent_tokens_total", kind="prompt", model="gpt-9") == 3.0
+        assert room.value("agent_tokens_total", kind="prompt", model="made-up") is None
+
+
 async def test_a_hub_signs_in_and_lists_its_models() -> None:
     async with SignIn() as hub:
         settings = {
@@ -165,3 +188,22 @@ async def test_langchain_is_asked_through_the_same_gate() -> None:
             room.models.book.choose("langchain", "another")
         with pytest.raises(InvalidInput):  # nor is what is not configured there
             room.models.book.choose("openai", "gpt-4o-mini")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["llama3.2", "qwen3:4b", "somebody/model", "somebody/model:1b", "hf.co/some-body/Model-GGUF:Q4_K_M",
+     "registry.ollama.ai/library/llama3.2"],
+)  # fmt: skip
+def test_a_model_to_be_pulled_is_named_as_ollama_names_it(name: str) -> None:
+    assert ModelPull(model=name).model == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", " ", "a b", "a\n", "../x", "a/../b", "/a", "a/", "a:", ":a", "10.0.0.7/library/x", "10.0.0.7:80/library/x",
+     "evil.example/a/b", "http://evil.example/a", "a@sha256:0", "a/b/c/d", "мodel", "x" * 201, "a\0", "$(x)", "-x"],
+)  # fmt: skip
+def test_what_is_no_name_or_names_another_host_is_not_pulled(name: str) -> None:
+    with pytest.raises(ValidationError):
+        ModelPull(model=name)

@@ -4,7 +4,14 @@ from typing import Any
 
 import pytest
 
-from backend.openai_conversation import MAX_QUESTION_CHARS, conversation, model_messages, require_agents_own
+from backend.openai_conversation import (
+    MAX_QUESTION_CHARS,
+    conversation,
+    model_messages,
+    passed_on,
+    require_agents_own,
+    sampling,
+)
 from backend.schemas.openai import ChatMessage, CompletionRequest
 from infrastructure.openai_errors import BadParameter
 from infrastructure.providers.types import Message, ToolCall
@@ -103,3 +110,10 @@ def test_a_models_messages_keep_their_tool_calls() -> None:
         Message("assistant", "", (ToolCall("call_1", "f", "{}"),)),
         Message("tool", "7", tool_call_id="call_1"),
     )
+
+
+def test_how_to_sample_is_told_to_either_kind_of_model() -> None:
+    plain = CompletionRequest(model="m", messages=said(("user", "A?")))
+    assert (sampling(plain), passed_on(plain)) == (None, {})
+    body = CompletionRequest(model="m", messages=said(("user", "A?")), top_p=0.5, tool_choice="auto")
+    assert (sampling(body), passed_on(body)) == ({"top_p": 0.5}, {"top_p": 0.5, "tool_choice": "auto"})

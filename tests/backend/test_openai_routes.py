@@ -12,8 +12,9 @@ import pytest_asyncio
 from backend.schemas.openai_answers import EmbeddingListBody
 from infrastructure.embedders.wordllama import NAME
 from infrastructure.errors import ProviderUnavailable
-from infrastructure.providers.types import Message, ToolSpec
+from infrastructure.providers.types import Message, ToolSpec, Usage
 from services.embeddings import Embeddings
+from services.principals import Principal
 from services.serving_model import WordsOnly
 from tests.agents.fakes import call, calls, fails
 from tests.backend.openai_rooms import OpenAIRooms, ask
@@ -107,6 +108,36 @@ async def test_a_bare_model_is_asked_as_the_client_says(rooms: OpenAIRooms, clie
     assert request.tools == (ToolSpec("f", "Does it.", {"type": "object"}),)
     assert request.caller == "203.0.113.7"
     assert rooms.opened == [("openai", "scripted-1", True)]  # nothing stands in for it
+
+
+async def test_what_a_bare_model_takes_counts_for_who_asks(rooms: OpenAIRooms, client: httpx.AsyncClient) -> None:
+    for stream in (False, True):
+        assert (await client.post("/chat/completions", json=ask(stream=stream))).status_code == 200
+    rooms.principal = Principal("u1")
+    assert (await client.post("/chat/completions", json=ask())).status_code == 200
+    callers = ("203.0.113.7", "203.0.113.7", "user:u1")
+    assert rooms.budgets.notes == [(caller, "scripted-1", Usage(10, 5), 1) for caller in callers]
+
+
+async def test_texts_that_are_embedded_count_too_and_are_no_questions(
+    rooms: OpenAIRooms, client: httpx.AsyncClient
+) -> None:
+    await client.post("/embeddings", json={"model": NAME, "input": ["a health factor", "staking"]})
+    assert rooms.budgets.notes == [("203.0.113.7", NAME, Usage(6, 0), 0)]
+
+
+async def test_who_has_nothing_left_of_the_day_is_told_when_to_come_back(
+    rooms: OpenAIRooms, client: httpx.AsyncClient
+) -> None:
+    rooms.budgets.used_up = True
+    for path, body in (
+        ("/chat/completions", ask()), ("/chat/completions", ask(stream=True)),
+        ("/embeddings", {"model": NAME, "input": "a"}),
+    ):  # fmt: skip
+        response = await client.post(path, json=body)
+        refused(response, 429, None, "rate_limit_exceeded")
+        assert (response.json()["error"]["type"], response.headers["retry-after"]) == ("rate_limit_error", "3600")
+    assert (rooms.model.requests, rooms.budgets.notes) == ([], [])
 
 
 async def test_its_tool_calls_are_handed_back() -> None:

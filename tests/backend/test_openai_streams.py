@@ -9,7 +9,8 @@ from fastapi import FastAPI
 from starlette.responses import Response
 
 from agents.runner import Runner
-from backend.openai_answers import BareAnswer, RunAnswer
+from backend.openai_answers import RunAnswer
+from backend.openai_bare import BareAnswer
 from backend.openai_streams import CompletionStream, WholeCompletion
 from infrastructure.error_handlers import install_error_handlers
 from infrastructure.errors import NotFound, ProviderProtocolError, ProviderRejected, ProviderUnavailable
@@ -37,7 +38,7 @@ class Stops(Runner):
 
 
 def bare(*turns: Turn) -> BareAnswer:
-    return BareAnswer("1", ScriptedModel(*turns), REQUEST)
+    return BareAnswer("1", ScriptedModel(*turns), REQUEST, lambda usage: None)
 
 
 def streamed(answer: Any, **more: Any) -> Response:
@@ -190,3 +191,32 @@ async def test_a_run_that_was_stopped_elsewhere_is_cut_short() -> None:
     async with serving(app_of(whole(RunAnswer(Stops(run), log, run.id)))) as client:
         (choice,) = (await client.get(PATH)).json()["choices"]
     assert (choice["message"]["content"], choice["finish_reason"]) == ("Half an ", "length")
+
+
+async def run_cut_at(stop: str, end: str = "complete") -> tuple[str, dict[str, Any]]:
+    """What is said of a run whose client has a stop sequence, and its last choice."""
+    log = MemoryEventLog()
+    run = WrittenRun(log)
+    run.say("A health ", "factor [1] is a number. ", "Below one [2] it is bad.")
+    getattr(run, end)()
+    async with serving(app_of(streamed(RunAnswer(Stops(run), log, run.id, (stop,))))) as client:
+        events = (await client.get(PATH)).text.removesuffix("\n\n").split("\n\n")
+    assert events[-1] == "data: [DONE]"
+    choices = [json.loads(event.removeprefix("data: "))["choices"][0] for event in events[:-1]]
+    return "".join(choice["delta"].get("content", "") for choice in choices), choices[-1]
+
+
+async def test_a_run_that_says_a_stop_sequence_ends_before_it_also_where_it_came_in_two() -> None:
+    said, last = await run_cut_at("health factor")
+    assert (said, last["finish_reason"]) == ("A ", "stop")
+
+
+async def test_a_run_that_never_says_it_is_told_to_its_end() -> None:
+    said, last = await run_cut_at("bad..")
+    assert (said, last["finish_reason"]) == ("A health factor [1] is a number. Below one [2] it is bad.", "stop")
+
+
+async def test_what_goes_wrong_behind_the_stop_sequence_is_nobodys_concern() -> None:
+    for end in ("fail", "cancel"):
+        said, last = await run_cut_at(". Below", end)
+        assert (said, last["finish_reason"]) == ("A health factor [1] is a number", "stop")

@@ -15,6 +15,7 @@ from tests.e2e.route_table import (
     EMBEDDERS,
     FILE,
     KNOWLEDGE,
+    MODELS,
     PASSWORD,
     QUESTION,
     filled,
@@ -85,6 +86,7 @@ BODIES: Sequence[tuple[str, str, Mapping[str, Any], int]] = (
 ADMIN_BODIES: Sequence[tuple[str, str, Mapping[str, Any]]] = (
     ("POST", EMBEDDERS, {"provider": "openai", "name": "small", "description": "Small.", "is_default": False}),
     ("PATCH", f"{EMBEDDERS}/{{model_id}}", {"description": "Small.", "is_default": True}),
+    ("POST", f"{MODELS}/pull", {"model": "llama3.2"}),
 )
 """The same for what is for admins only. What an admin may send is tried in tests/backend."""
 

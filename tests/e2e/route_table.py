@@ -153,6 +153,7 @@ _MODELS = (
     Row("GET", f"{MODELS}/list", Rule.CALLER),
     Row("GET", f"{MODELS}/list", Rule.CALLER, query="?mode=openai"),
     Row("GET", f"{MODELS}/status", Rule.CALLER),
+    Row("POST", f"{MODELS}/pull", Rule.ADMIN, {"model": "llama3.2"}, 503),  # no Ollama is there
 )
 OPENAI_TURN = {"model": "scripted", "messages": [{"role": "user", "content": QUESTION}]}
 _OPENAI = (

@@ -208,6 +208,44 @@ async def test_after_a_restart_the_call_waits_again_and_the_answer_goes_on(own: 
         assert (gap["from"], gap["to"], snapshot["answer"]) == (1, asked["seq"] - 1, said)
 
 
+async def test_after_a_restart_the_agent_goes_on_as_it_was_though_it_was_changed_and_is_gone(
+    own: Place, far_end: ModelServer
+) -> None:
+    own.settings |= {"MODEL_CHOICES": "openai/*", "MODEL_FALLBACKS": "none"}
+    persona = {"name": "Notes", "prompt": "Be the canary.", "tools": ["notes__write"], "model": "openai/special",
+               "answers": "knowledge_only", "knowledge_scope": {"files": [], "shared": True}}  # fmt: skip
+    async with own.service() as before:
+        await before.logged("mcp server connected")
+        anna = await signed_in(before)
+        async with before.client(headers=anna) as http, before.socket(additional_headers=anna) as socket:
+            agent = (await http.post("/api/v1/agents", json=persona)).json()
+            chat = (await http.post("/api/v1/chats", json={"title": "Notes", "agent_id": agent["id"]})).json()
+            await socket.hello()
+            await socket.send(
+                type="question", question="Which command starts the AskGraph server?", session_id=chat["id"]
+            )
+            asked = (await socket.until(type="step", state="approval_required"))[-1]
+            path = f"/api/v1/agents/{agent['id']}"
+            assert (await http.patch(path, json={"prompt": "Be another."})).status_code == 200
+            assert (await http.delete(path)).status_code == 204
+    first = far_end.requests[-1].body
+    async with own.service() as after, after.client(headers=anna) as http:
+        await after.logged("mcp server connected")
+        approve = {"call_id": asked["call_id"], "approved": True}
+        assert (await http.post(f"/runs/{asked['run_id']}/approve", json=approve)).status_code == 200
+        events = await http.get(f"/runs/{asked['run_id']}/events")
+        messages = (await http.get(f"/api/v1/chats/{chat['id']}/messages")).json()["items"]
+    assert '"type":"complete"' in events.text.replace(" ", "")
+    assert messages[-1]["content"] == "One moment. It is done."
+    assert own.written == ["buy milk"]
+    second = far_end.requests[-1].body
+    assert second is not first
+    assert [body["model"] for body in (first, second)] == ["special", "special"]
+    assert second["messages"][0] == first["messages"][0]
+    assert "Be the canary." in second["messages"][0]["content"]
+    assert [[tool["function"]["name"] for tool in body["tools"]] for body in (first, second)] == [["notes__write"]] * 2
+
+
 async def test_what_nobody_approves_in_time_is_declined(own: Place) -> None:
     async with own.service(APPROVAL_SECONDS=0.2) as service, service.socket() as socket:
         await service.logged("mcp server connected")

@@ -15,6 +15,7 @@ import pytest_asyncio
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 from openai import AsyncOpenAI
 
+from tests.e2e.conftest import scripted_model
 from tests.e2e.service import ROOT, Service, running
 from tests.model_server import ModelServer
 
@@ -107,6 +108,31 @@ async def test_system_messages_say_how_to_answer(client: AsyncOpenAI, scripted: 
     assert first["role"] == "system"
     assert "Answer like a pirate.\n\nBriefly." in first["content"]
     assert [one["role"] for one in others] == ["user"]
+
+
+@pytest.mark.parametrize("streamed", [True, False], ids=["streamed", "whole"])
+async def test_the_agent_ends_before_a_stop_sequence_whatever_its_model_does(
+    client: AsyncOpenAI, scripted: ModelServer, streamed: bool
+) -> None:
+    scripted.tokens(["It ", "is ", "a val", "ue. ", "And more."])
+    asked: Any = {"model": "askgraph", "messages": user(), "stop": ["never", "value."]}
+    if streamed:
+        async with client.chat.completions.stream(**asked) as stream:
+            choice: Any = (await stream.get_final_completion()).choices[0]
+    else:
+        choice = (await client.chat.completions.create(**asked)).choices[0]
+    assert (choice.message.content, choice.finish_reason) == ("It is a ", "stop")
+
+
+async def test_what_is_cited_behind_the_stop_sequence_is_not_cited(embedded: Service) -> None:
+    async with sdk(embedded) as client:
+        whole: Any = (await client.chat.completions.create(model="askgraph", messages=user())).choices[0].message
+        assert "[1]" in whole.content
+        cut: Any = (
+            await client.chat.completions.create(model="askgraph", messages=user(), stop=whole.content[1:9])
+        ).choices[0]
+    assert (cut.message.content, cut.finish_reason) == (whole.content[0], "stop")
+    assert cut.message.annotations is None
 
 
 async def test_a_run_can_be_read_under_its_id_by_other_ways(client: AsyncOpenAI, shared: Service) -> None:
@@ -277,6 +303,29 @@ async def test_who_asks_too_often_is_told_when_to_come_back(tmp_path: Path) -> N
             await client.models.list()
     assert limited.value.code == "rate_limit_exceeded"
     assert int(limited.value.response.headers["retry-after"]) > 0
+
+
+async def test_bare_answers_count_for_the_days_budget_also_one_that_was_cut(tmp_path: Path) -> None:
+    async with ModelServer() as model:
+        settings = scripted_model(model) | {"TOKENS_PER_USER_PER_DAY": 40}
+        async with running(tmp_path, settings) as service, sdk(service) as client:
+            await client.embeddings.create(model=EMBEDDER, input="staking")
+            assert (await client.chat.completions.create(model="scripted", messages=user())).usage  # 18 tokens
+            model.hang(["It is a value and more. "])
+            stream = await client.chat.completions.create(model="scripted", messages=user("a" * 60), stream=True)
+            await anext(stream)
+            await stream.close()
+            await asyncio.wait_for(model.closed(), 20)
+            for asked in (
+                client.chat.completions.create(model="scripted", messages=user()),
+                client.chat.completions.create(model="askgraph", messages=user()),
+                client.embeddings.create(model=EMBEDDER, input="staking"),
+            ):
+                with pytest.raises(openai.RateLimitError) as used_up:
+                    await asked
+                assert (used_up.value.type, used_up.value.code) == ("rate_limit_error", "rate_limit_exceeded")
+                assert 0 < int(used_up.value.response.headers["retry-after"]) <= 86_400
+    assert len(model.requests) == 2
 
 
 async def test_where_sign_in_is_required_a_key_of_ours_is(tmp_path: Path) -> None:

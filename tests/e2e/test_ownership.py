@@ -70,7 +70,10 @@ async def world(
 ) -> AsyncIterator[World]:
     folder = tmp_path_factory.mktemp("world")
     database = f"sqlite:///{folder}/askgraph.db"
-    settings = scripted_model(far_end) | {"AUTH_REQUIRED": request.param, "DATABASE_URL": database}
+    settings = scripted_model(far_end) | {
+        "AUTH_REQUIRED": request.param, "DATABASE_URL": database,
+        "OLLAMA_BASE_URL": "http://127.0.0.1:9",  # not one that may be running here: the admin has it fetch a model
+    }  # fmt: skip
     async with running(folder, settings) as service, People(service) as people:
         owner, stranger, busy, above = [
             await with_things(user)

@@ -78,6 +78,24 @@ async def test_a_model_whose_package_is_missing_is_told_in_one_line(tmp_path: Pa
     assert "requirements-local.txt" in err
 
 
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ("langchain_nowhere:Chat", "Install it: pip install langchain-nowhere"),
+        ("langchain_community.chat_models:ChatBaichuan", "BAICHUAN_API_KEY"),
+        ("json:JSONDecoder", "no LangChain chat model"),
+    ],
+)
+async def test_a_chat_model_that_cannot_be_had_is_told_in_one_line(named: str, said: str, tmp_path: Path) -> None:
+    settings = {"MODEL_PROVIDER": "langchain", "LANGCHAIN_MODEL_CLASS": named, "OPENAI_BASE_URL": "http://canary/v1"}
+    status, out, err = await askgraph(tmp_path, "serve", settings=settings)
+    assert (status, out) == (1, "")
+    assert [line for line in err.splitlines() if line.startswith("askgraph: ")] == err.splitlines()[-1:]
+    assert said in err
+    assert "canary" not in err
+    assert "Traceback" not in err
+
+
 async def test_production_starts_with_a_secret_worth_the_name(tmp_path: Path) -> None:
     settings = {"ENVIRONMENT": "production", "SECRET_KEY": LONG_SECRET, "TRUSTED_PROXIES": "127.0.0.0/8"}
     async with running(tmp_path, settings) as service, service.client() as client:

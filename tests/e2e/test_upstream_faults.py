@@ -1,21 +1,38 @@
-"""A model that misbehaves: every run ends, once, in time, with what was said kept and nothing told that is nobody's."""
+"""A model that misbehaves: every run ends, once, in time, with what was said kept and nothing told that is nobody's.
+
+`faults.py` has the table. Each fault meets two services: one in which the knowledge stands in for the model, and one
+in which nothing does.
+"""
 
 import asyncio
-import json
-from collections.abc import Callable
-from typing import Any
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
-from tests.e2e.conftest import API_KEY
-from tests.e2e.service import Service, Socket, answer_of, of_run
+from tests.e2e.conftest import API_KEY, scripted_model
+from tests.e2e.faults import (
+    BEFORE_THE_FIRST_WORD,
+    HARMLESS,
+    IN_MID_ANSWER,
+    PARTIAL,
+    PROTOCOL,
+    QUESTION,
+    UNAVAILABLE,
+    WHOLE,
+    date,
+)
+from tests.e2e.service import Service, running
+from tests.e2e.stored import House
 from tests.model_server import ModelServer
-from tests.model_wire import sse
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 RUN_SECONDS = 4.0
 SETTINGS = {
     "PROVIDER_MAX_RETRIES": 1,
+    "PROVIDER_MAX_CONCURRENT": 1,  # a fault that kept its place in the line would end all that follows
     "CIRCUIT_OPEN_SECONDS": 0.001,  # so much goes wrong here that nothing would be asked any more
     "PROVIDER_IDLE_TIMEOUT_SECONDS": 0.4,
     "PROVIDER_FIRST_BYTE_TIMEOUT_SECONDS": 0.4,
@@ -23,186 +40,224 @@ SETTINGS = {
     "MAX_TOOL_ITERATIONS": 3,
     "LOG_LEVEL": "DEBUG",
 }
-QUESTION = "What is a liquidation threshold, says question4711?"
-PARTIAL = "It is the value at "
-Script = Callable[[ModelServer], None]
 
 
-def chunk(text: str) -> bytes:
-    return sse({"choices": [{"index": 0, "delta": {"content": text}}]})
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def far_end() -> AsyncIterator[ModelServer]:
+    async with ModelServer() as server:
+        yield server
 
 
-def with_text(*then: bytes) -> Script:
-    return lambda model: model.body(chunk(PARTIAL), *then)
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def house(far_end: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    folder = tmp_path_factory.mktemp("with")
+    async with running(folder, scripted_model(far_end) | SETTINGS) as service:
+        yield House(service, folder)
 
 
-BROKEN: dict[str, tuple[Script, str]] = {
-    "broken JSON": (with_text(b"data: {broken\n\n"), "provider_protocol_error"),
-    "JSON of the wrong shape": (with_text(b'data: {"choices": 7}\n\n'), "provider_protocol_error"),
-    "NaN": (with_text(b'data: {"choices": [{"delta": {"content": NaN}}]}\n\n'), "provider_protocol_error"),
-    "invalid UTF-8": (with_text(b'data: {"x": "\xff"}\n\n'), "provider_protocol_error"),
-    "deep JSON": (with_text(b"data: " + b"[" * 100_000 + b"\n\n"), "provider_protocol_error"),
-    "a line without end": (with_text(*[b"a" * 65536] * 160), "provider_protocol_error"),
-    "an end too early": (with_text(), "provider_protocol_error"),
-    "half a stream": (lambda model: model.cut([PARTIAL]), "provider_protocol_error"),
-    "an error object": (with_text(sse({"error": {"message": f"{API_KEY} {QUESTION}"}})), "provider_unavailable"),
-    "silence in the middle": (lambda model: model.hang([PARTIAL]), "provider_unavailable"),
-    "drips that make no event": (lambda model: model.drip(tokens=[PARTIAL]), "provider_unavailable"),
-}
-SILENT: dict[str, Script] = {
-    "no first byte": lambda model: model.hang(),
-    "a head and no more": lambda model: model.hang([]),
-    "drips": lambda model: model.drip(),
-    "a reset": lambda model: model.reset(),
-    "401": lambda model: model.status(401, body={"error": {"message": f"wrong key {API_KEY}"}}),
-    "400": lambda model: model.status(400, body={"error": {"message": QUESTION, "code": "context_length_exceeded"}}),
-    "429": lambda model: model.status(429, {"Retry-After": "0"}),
-    "500": lambda model: model.status(500, body=b"<html>" + QUESTION.encode()),
-    "a redirect": lambda model: model.redirect(f"http://elsewhere.example/?key={API_KEY}"),
-    "no HTTP": lambda model: model.raw(b"SSH-2.0-OpenSSH_9.2\r\n"),
-    "HTML": lambda model: model.body(b"<html>hello</html>", content_type="text/html"),
-    "nothing": lambda model: model.body(b""),
-    "broken chunking": lambda model: model.raw(
-        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n"
-    ),
-}
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def alone(far_end: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    """Nothing stands in for the model."""
+    folder = tmp_path_factory.mktemp("without")
+    async with running(folder, scripted_model(far_end) | SETTINGS | {"MODEL_FALLBACKS": "none"}) as service:
+        yield House(service, folder)
 
 
-async def ask(service: Service, **more: Any) -> list[dict[str, Any]]:
-    async with service.socket() as socket:
-        await socket.hello()
-        return await ask_over(socket, **more)
+@pytest_asyncio.fixture(loop_scope="module")
+async def model(far_end: ModelServer) -> AsyncIterator[ModelServer]:
+    """The model, with nothing left of the test before; afterwards it listens again."""
+    far_end.clear()
+    far_end.requests.clear()
+    yield far_end
+    if not far_end.listens:
+        await far_end.listen_again()
 
 
-async def ask_over(socket: Socket, **more: Any) -> list[dict[str, Any]]:
-    """The run's frames; exactly one of them is terminal, and the last."""
-    run = of_run(await socket.ask(QUESTION, **more))
-    assert [frame["seq"] for frame in run] == list(range(1, len(run) + 1))
-    terminal = [f for f in run if f["type"] in ("complete", "error") or f.get("status") == "cancelled"]
-    assert terminal == run[-1:]
-    return run
+@pytest.mark.parametrize("name", BEFORE_THE_FIRST_WORD)
+async def test_what_fails_before_its_first_word_is_stood_in_for(name: str, house: House, model: ModelServer) -> None:
+    fault = BEFORE_THE_FIRST_WORD[name]
+    fault.script(model)
+    told = await house.ask(QUESTION)
+    assert (told.end["type"], told.end["model"], told.end["finish_reason"]) == ("complete", "extractive", "stop")
+    assert told.models == ["scripted", "extractive"]
+    assert told.end["answer"] == told.text != ""
+    assert len(model.requests) == fault.tries
+    assert [message["role"] for message in told.messages] == ["user", "assistant"]
+    assert told.kept == ("complete", told.text, "extractive")
+    assert (told.run["outcome"], told.run["model"], told.run["error_message"]) == ("complete", "extractive", None)
 
 
-@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("name", BEFORE_THE_FIRST_WORD)
+async def test_where_nothing_stands_in_the_failure_is_the_answer(name: str, alone: House, model: ModelServer) -> None:
+    fault = BEFORE_THE_FIRST_WORD[name]
+    fault.script(model)
+    told = await alone.ask(QUESTION)
+    end = told.end
+    assert (end["type"], end["code"], end["retryable"]) == ("error", fault.code, fault.retryable)
+    assert end["message"] == end["error"]
+    assert end.get("retry_after") == fault.retry_after
+    assert "answer" not in end
+    assert told.text == ""
+    assert told.models == ["scripted"]
+    assert len(model.requests) == fault.tries
+    assert told.kept == ("error", "", None)
+    assert (told.run["outcome"], told.run["error_message"]) == (fault.code, end["message"])
+    async with alone.service.client() as client:
+        answer = await client.post("/ask", json={"question": QUESTION})
+    said = answer.json()
+    assert (answer.status_code, said["type"], said["code"]) == (fault.status, fault.code, fault.status)
+    assert said["detail"] == end["message"]
+    waits = None if fault.retry_after is None else str(max(1, round(fault.retry_after)))
+    assert answer.headers.get("Retry-After") == waits
+    await answers_again(alone, model)
+
+
+async def answers_again(house: House, model: ModelServer) -> None:
+    """What went wrong leaves nothing behind: no place in the line is lost."""
+    if not model.listens:
+        await model.listen_again()
+    model.clear()
+    model.reply("And so on.")
+    told = await house.ask(QUESTION)
+    assert (told.end["type"], told.text) == ("complete", "And so on.")
+
+
+@pytest.mark.parametrize("name", IN_MID_ANSWER)
 async def test_a_stream_that_breaks_ends_the_run_and_keeps_its_text(
-    name: str, shared: Service, scripted: ModelServer
+    name: str, house: House, model: ModelServer
 ) -> None:
-    script, code = BROKEN[name]
-    script(scripted)
-    scripted.reply("And so on.")
-    async with shared.socket() as socket:
-        await socket.hello()
-        run = await ask_over(socket)
-        last = run[-1]
-        assert (last["type"], last["code"], last["retryable"]) == ("error", code, True)
-        assert last["answer"] == answer_of(run) == PARTIAL
-        assert len(scripted.requests) == 1  # once text has come there is no second try
-        assert answer_of(await ask_over(socket)) == "And so on."
-    said = [message["content"] for message in scripted.requests[1].body["messages"]]
+    fault = IN_MID_ANSWER[name]
+    fault.script(model)
+    model.reply("And so on.")
+    async with house.service.socket() as socket:
+        session = (await socket.hello())["session_id"]
+        told = await house.ask_over(socket, QUESTION, session)
+        end = told.end
+        assert (end["type"], end["code"], end["retryable"]) == ("error", fault.code, fault.retryable)
+        assert end["answer"] == told.text == PARTIAL
+        assert told.models == ["scripted"]
+        assert len(model.requests) == 1  # once text has come there is no second try, and nothing stands in
+        assert told.kept == ("error", PARTIAL, None)
+        assert (told.run["outcome"], told.run["error_message"]) == (fault.code, end["message"])
+        again = await house.ask_over(socket, QUESTION, session)
+    assert again.text == "And so on."
+    assert [message["status"] for message in again.messages] == ["complete", "error", "complete", "complete"]
+    said = [message["content"] for message in model.requests[1].body["messages"]]
     assert said[1:3] == [QUESTION, PARTIAL]
 
 
-@pytest.mark.parametrize("name", SILENT)
-async def test_a_model_that_fails_before_its_first_word_is_stood_in_for(
-    name: str, shared: Service, scripted: ModelServer
+async def test_over_http_a_broken_answer_is_an_error_and_its_text_is_in_the_chat(
+    house: House, model: ModelServer
 ) -> None:
-    SILENT[name](scripted)
-    run = await ask(shared)
-    assert (run[-1]["type"], run[-1]["model"]) == ("complete", "extractive")
-    assert [frame["model"] for frame in run if frame["type"] == "metadata"] == ["scripted", "extractive"]
-    assert run[-1]["answer"] == answer_of(run)
-    assert 1 <= len(scripted.requests) <= 2
+    IN_MID_ANSWER["half a stream"].script(model)
+    async with house.service.client() as client:
+        whole = await client.post("/v2/ask", json={"question": QUESTION})
+        assert (whole.status_code, whole.json()["type"]) == (502, PROTOCOL)
+        chat = (await client.post("/api/v1/chats", json={})).json()["id"]
+        kept = await client.post(f"/api/v1/chats/{chat}/messages", json={"content": QUESTION})
+    assert kept.status_code == 201
+    answer = kept.json()["assistant_message"]
+    assert (answer["status"], answer["content"]) == ("error", PARTIAL)
 
 
-async def test_a_model_that_recovers_is_asked_again_when_it_said(shared: Service, scripted: ModelServer) -> None:
-    scripted.status(429, {"Retry-After": "1"})
-    scripted.reply("Now it works.")
-    assert answer_of(await ask(shared)) == "Now it works."
-    first, second = scripted.requests
-    assert second.at - first.at >= 1.0
+@pytest.mark.parametrize("name", HARMLESS)
+async def test_an_answer_that_lacks_a_form_is_an_answer(name: str, house: House, model: ModelServer) -> None:
+    HARMLESS[name](model)
+    told = await house.ask(QUESTION)
+    assert (told.end["type"], told.end["model"], told.end["answer"]) == ("complete", "scripted", WHOLE)
+    assert told.text == WHOLE
+    assert told.kept == ("complete", WHOLE, "scripted")
+    assert (told.run["outcome"], told.run["model"]) == ("complete", "scripted")
+    assert len(model.requests) == 1
 
 
-async def test_tools_for_ever_end_within_the_budget_and_say_so(shared: Service, scripted: ModelServer) -> None:
-    scripted.tools_forever("search_knowledge_base", {"query": "liquidation"})
-    run = await ask(shared)
-    last = run[-1]
-    assert (last["type"], last["finish_reason"]) == ("complete", "budget_repeats")
-    assert "was repeated" in last["answer"]
-    assert len(scripted.requests) <= 5
-
-
-async def test_ever_new_tool_calls_end_within_the_budget_too(shared: Service, scripted: ModelServer) -> None:
-    for i in range(20):
-        scripted.tool_call("search_knowledge_base", {"query": f"liquidation {i}"})
-    last = (await ask(shared))[-1]
-    assert (last["type"], last["finish_reason"]) == ("complete", "budget_steps")
-    assert "limit of tool steps" in last["answer"]
-    assert len(scripted.requests) <= 5
-
-
-async def test_words_for_ever_end_with_the_time_and_say_so(shared: Service, scripted: ModelServer) -> None:
-    scripted.tokens(["word "] * 10_000, gap=0.05)
-    began = asyncio.get_running_loop().time()
-    last = (await ask(shared))[-1]
-    assert RUN_SECONDS - 0.5 <= asyncio.get_running_loop().time() - began <= RUN_SECONDS + 2
-    assert (last["type"], last["finish_reason"]) == ("complete", "budget_seconds")
-    assert "time for this answer was used up" in last["answer"]
-    await asyncio.wait_for(scripted.closed(), 5)
-
-
-@pytest.mark.parametrize(
-    ("name", "arguments", "told"),
-    [
-        ("canary_tool", "{}", "There is no such tool"),
-        ("search_knowledge_base", "{broken", "not valid"),
-        ("search_knowledge_base", '{"query": 7}', "not valid"),
-        ("search_knowledge_base", "[]", "not valid"),
-        ("search_knowledge_base", '{"query": "x", "extra": 1}', "not valid"),
-        ("search_knowledge_base", json.dumps({"query": "x" * 20_000}), "too long"),
-        ("read_knowledge_file", "{}", "not valid"),
-        ("read_knowledge_file", '{"filename": "defi/lending.md", "start": -5}', "not valid"),
-        *[
-            ("read_knowledge_file", json.dumps({"filename": path}), "There is no such file")
-            for path in ("/etc/passwd", "../pyproject.toml", "defi/../../pyproject.toml", "%2e%2e/pyproject.toml",
-                         "file:///etc/passwd", "defi/lending.md\0", "./defi/lending.md", "~/.ssh/id_rsa", ".", "defi",
-                         "..\\..\\pyproject.toml", "\\\\host\\share")
-        ],
-    ],
-)  # fmt: skip
-async def test_a_tool_call_that_cannot_be_is_told_to_the_model(
-    name: str, arguments: str, told: str, shared: Service, scripted: ModelServer
+@pytest.mark.parametrize("date_form", [False, True])
+async def test_a_model_that_recovers_is_asked_again_when_it_said(
+    date_form: bool, house: House, model: ModelServer
 ) -> None:
-    scripted.tool_call(name, arguments)
-    scripted.reply("I could not look it up.")
-    run = await ask(shared)
-    result = scripted.requests[1].body["messages"][-1]
-    call = scripted.requests[1].body["messages"][-2]["tool_calls"][0]
-    assert (result["role"], result["tool_call_id"]) == ("tool", call["id"])
-    assert told in result["content"]
-    assert "root:" not in result["content"]
-    assert "[project]" not in result["content"]
-    steps = [frame for frame in run if frame["type"] == "step" and frame["name"] != "retrieve"]
-    assert [step["state"] for step in steps] == ["started", "failed"]
-    assert "canary" not in str(steps)
-    assert (run[-1]["type"], run[-1]["answer"]) == ("complete", "I could not look it up.")
+    # A date has whole seconds: two from now is more than one away, and less than two.
+    model.status(429, {"Retry-After": date(2.0) if date_form else "1"})
+    model.reply("Now it works.")
+    told = await house.ask(QUESTION)
+    assert told.text == "Now it works."
+    assert told.kept == ("complete", "Now it works.", "scripted")
+    first, second = model.requests
+    assert 0.9 <= second.at - first.at <= 3.0
 
 
-async def test_a_file_of_the_knowledge_is_read(shared: Service, scripted: ModelServer) -> None:
-    scripted.tool_call("read_knowledge_file", {"filename": "defi/lending.md", "start": 0, "end": 200})
-    scripted.reply("Read it.")
-    run = await ask(shared)
-    assert "lending" in scripted.requests[1].body["messages"][-1]["content"].lower()
-    assert run[-1]["answer"] == "Read it."
+async def test_a_pause_for_which_the_run_has_no_time_is_not_begun(alone: House, model: ModelServer) -> None:
+    model.status(429, {"Retry-After": "9"})  # less than is ever waited, more than the run has
+    began = time.monotonic()
+    end = (await alone.ask(QUESTION)).end
+    assert (end["code"], end["retry_after"]) == (UNAVAILABLE, 9.0)
+    assert time.monotonic() - began < 2
+    assert len(model.requests) == 1
 
 
-async def test_neither_key_nor_question_is_in_a_log_line_or_a_metric(shared: Service, scripted: ModelServer) -> None:
-    SILENT["401"](scripted)
-    await ask(shared)
-    async with shared.client() as client:
-        told = [(await client.get(path)).text for path in ("/metrics", "/health", "/session/stats", "/ws/stats")]
-    log = "".join(shared.raw)
-    for text in (log, *told):
-        assert API_KEY not in text
-        assert "question4711" not in text
-        assert PARTIAL not in text
-    assert [line for line in shared.log if line.get("level") in ("error", "critical")] == []
+async def test_silence_ends_with_the_time_of_the_run(house: House, model: ModelServer) -> None:
+    model.drip(b'data: {"choices": []}\n\n')  # events, so it lives, that say nothing
+    began = time.monotonic()
+    told = await house.ask(QUESTION)
+    assert RUN_SECONDS - 0.5 <= time.monotonic() - began <= RUN_SECONDS + 2
+    assert (told.end["type"], told.end["finish_reason"]) == ("complete", "budget_seconds")
+    assert "time for this answer was used up" in told.end["answer"]
+    assert told.kept[:2] == ("complete", told.text)
+    await asyncio.wait_for(model.closed(), 5)
+
+
+async def test_words_for_ever_end_with_the_time_and_say_so(house: House, model: ModelServer) -> None:
+    model.tokens(["word "] * 10_000, gap=0.05)
+    began = time.monotonic()
+    told = await house.ask(QUESTION)
+    assert RUN_SECONDS - 0.5 <= time.monotonic() - began <= RUN_SECONDS + 2
+    assert (told.end["type"], told.end["finish_reason"]) == ("complete", "budget_seconds")
+    assert told.text.startswith("word word ")
+    assert "time for this answer was used up" in told.end["answer"]
+    assert told.kept[:2] == ("complete", told.text)
+    assert (told.run["outcome"], told.run["finish_reason"]) == ("complete", "budget_seconds")
+    await asyncio.wait_for(model.closed(), 5)
+
+
+async def test_the_circuit_opens_and_what_stands_in_answers_at_once(tmp_path: Path, model: ModelServer) -> None:
+    settings = {**scripted_model(model), "PROVIDER_MAX_RETRIES": 0, "CIRCUIT_OPEN_SECONDS": 1.0}
+    async with running(tmp_path, settings) as service:
+        house = House(service, tmp_path)
+        model.status(500)
+        for _ in range(5):
+            assert (await house.ask(QUESTION)).end["model"] == "extractive"
+        opened = time.monotonic()
+        told = await house.ask(QUESTION)
+        assert told.kept == ("complete", told.text, "extractive")
+        assert len(model.requests) == 5, "it is not asked while its circuit is open"
+        assert await metric(service, 'provider_circuit_state{provider="openai"}') == 2
+        assert await metric(service, 'provider_requests_total{outcome="circuit_open",provider="openai"}') == 1
+        async with service.client() as client:
+            state = (await client.get("/api/v1/models/status")).json()["openai"]
+        assert (state["available"], time.monotonic() - opened < 1.0) == (False, True)
+        model.clear()
+        model.reply("It is back.")
+        await asyncio.sleep(max(0.0, opened + 1.05 - time.monotonic()))
+        assert (await house.ask(QUESTION)).text == "It is back."
+        assert await metric(service, 'provider_circuit_state{provider="openai"}') == 0
+
+
+async def metric(service: Service, name: str) -> float:
+    async with service.client() as client:
+        text = (await client.get("/metrics")).text
+    return next(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(f"{name} "))
+
+
+async def test_neither_key_nor_question_is_in_a_log_line_or_a_metric(
+    house: House, alone: House, model: ModelServer
+) -> None:
+    """Last, behind all that went wrong in this file."""
+    for name in ("401", "500 in a row"):
+        model.clear()
+        BEFORE_THE_FIRST_WORD[name].script(model)
+        await house.ask(QUESTION)
+    for service in (house.service, alone.service):
+        async with service.client() as client:
+            told = [(await client.get(path)).text for path in ("/metrics", "/health", "/session/stats", "/ws/stats")]
+        for text in ("".join(service.raw), *told):
+            assert all(one not in text for one in (API_KEY, "question4711", PARTIAL))
+        assert [line for line in service.log if line.get("level") in ("error", "critical")] == []

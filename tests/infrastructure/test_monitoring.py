@@ -1,10 +1,12 @@
 """The metrics that dashboards read, by their names, with labels that a stranger cannot add to."""
 
 import asyncio
+from uuid import uuid4
 
 import pytest
 from prometheus_client import generate_latest
 
+from infrastructure.label_names import MOST, LabelNames
 from infrastructure.monitoring import RECENT, Metrics
 from infrastructure.providers.types import Usage
 
@@ -82,6 +84,38 @@ def test_methods_that_nobody_knows_are_one(metrics: Metrics) -> None:
     value = metrics.registry.get_sample_value
     labels = {"method": "OTHER", "endpoint": "unmatched", "status_code": "405"}
     assert value("http_requests_total", labels) == 3
+
+
+def tokens_by_model(metrics: Metrics) -> dict[str, float]:
+    lines = generate_latest(metrics.registry).decode().splitlines()
+    found = [line for line in lines if line.startswith('agent_tokens_total{kind="prompt"')]
+    return {line.split('model="')[1].rsplit('"', 1)[0]: float(line.split()[-1]) for line in found}
+
+
+def test_a_thousand_models_are_fifty_and_the_rest(metrics: Metrics) -> None:
+    for _ in range(1000):
+        metrics.run_finished("complete", 0.1, 0.9, f'm-{uuid4()}\n"', Usage(1, 1))
+    found = tokens_by_model(metrics)
+    assert len(found) == MOST + 1
+    assert (found["other"], found["m"]) == (1000 - MOST + 1, 3.0)
+
+
+def test_models_that_the_operator_named_keep_their_place_and_what_is_not_allowed_has_none(metrics: Metrics) -> None:
+    metrics.models.know(["small", "large"], lambda model: model.startswith("own-"))
+    for number in range(1000):
+        metrics.run_finished("complete", 0.1, 0.9, f"own-{number}", Usage(1, 1))
+        metrics.run_finished("complete", 0.1, 0.9, str(uuid4()), Usage(1, 1))
+    metrics.run_finished("complete", 0.1, 0.9, "large", Usage(5, 0))
+    found = tokens_by_model(metrics)
+    assert len(found) <= MOST + 1
+    assert found["large"] == 5.0
+    assert {name.split("-")[0] for name in found} == {"m", "own", "large", "other"}
+
+
+def test_more_names_than_there_is_room_for_are_cut() -> None:
+    names = LabelNames(3)
+    names.know(["a", "b", "a", "c", "d"], lambda name: True)
+    assert [names.label(name) for name in "abcde"] == ["a", "b", "c", "other", "other"]
 
 
 def test_only_so_many_runs_are_remembered(metrics: Metrics) -> None:

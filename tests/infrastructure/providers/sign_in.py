@@ -2,6 +2,8 @@
 
 import asyncio
 import base64
+import ssl
+from collections.abc import Awaitable, Callable
 from typing import Any, Self
 
 from aiohttp import web
@@ -11,17 +13,20 @@ from tests.model_wire import sse
 PATH = "/realms/hub/protocol/openid-connect/token"
 PIECE = {"choices": [{"delta": {"content": "Hello from the hub."}, "finish_reason": "stop"}]}
 ANSWER = sse(PIECE) + b"data: [DONE]\n\n"
+Answering = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class SignIn:
     """Gives tokens t1, t2, …; `good` are those that the hub takes."""
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: ssl.SSLContext | None = None) -> None:
+        self._certificate = certificate
         self.forms: list[dict[str, str]] = []
         self.basics: list[str | None] = []
         self.used: list[str] = []  # tokens that the hub was shown
         self.good: set[str] = set()
-        self.answers: list[tuple[int, Any]] = []  # instead of tokens, each once
+        self.answers: list[tuple[int, Any] | Answering] = []  # instead of tokens, each once
+        self.heads: list[dict[str, str]] = []
         self.life: Any = 300
         self.refresh = False
         self.hold: asyncio.Event | None = None
@@ -35,9 +40,9 @@ class SignIn:
         app.router.add_get("/v1/models", self._models)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._certificate)
         await site.start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        self.url = f"{'https' if self._certificate else 'http'}://127.0.0.1:{self._runner.addresses[0][1]}"
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -47,23 +52,27 @@ class SignIn:
     def token_url(self) -> str:
         return self.url + PATH
 
-    async def _token(self, request: web.Request) -> web.Response:
+    async def _token(self, request: web.Request) -> web.StreamResponse:
         form = {name: str(value) for name, value in (await request.post()).items()}
         self.forms.append(form)
+        self.heads.append(dict(request.headers))
         self.asked.set()
         header = request.headers.get("Authorization")
         self.basics.append(base64.b64decode(header.removeprefix("Basic ")).decode() if header else None)
         if self.hold is not None:
             await self.hold.wait()
         if self.answers:
-            status, body = self.answers.pop(0)
+            answer = self.answers.pop(0)
+            if callable(answer):
+                return await answer(request)
+            status, body = answer
             return web.json_response(body, status=status)
         token = f"t{len(self.forms)}"
         self.good.add(token)
-        answer: dict[str, Any] = {"access_token": token, "token_type": "Bearer", "expires_in": self.life}
+        found: dict[str, Any] = {"access_token": token, "token_type": "Bearer", "expires_in": self.life}
         if self.refresh:
-            answer["refresh_token"] = f"r{len(self.forms)}"
-        return web.json_response(answer)
+            found["refresh_token"] = f"r{len(self.forms)}"
+        return web.json_response(found)
 
     def _taken(self, request: web.Request) -> bool:
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")

@@ -212,3 +212,25 @@ async def test_a_model_that_was_not_pulled_is_named_with_the_command(far_end: Sc
 )
 def test_what_a_model_is_for_is_told_by_its_name(name: str, capability: str | None) -> None:
     assert capability_of(name) == capability
+
+
+async def test_what_has_changed_is_asked_anew_also_where_the_answer_was_on_its_way(
+    far_end: ScriptedServer, catalogue: Catalogue
+) -> None:
+    begun, gate = asyncio.Event(), asyncio.Event()
+
+    async def slow(exchange: Exchange) -> None:
+        begun.set()
+        await gate.wait()
+        await exchange.json({"version": "1"})
+
+    far_end.script(slow)
+    far_end.json({"version": "2"})
+    asking = asyncio.create_task(catalogue.status(("ollama",)))
+    await begun.wait()
+    catalogue.forget("ollama")
+    catalogue.forget("nowhere")
+    gate.set()
+    assert (await asking)["ollama"].detail == "version 1"
+    assert (await catalogue.status(("ollama",)))["ollama"].detail == "version 2"
+    assert len(far_end.requests) == 2

@@ -14,7 +14,8 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from pydantic import ConfigDict, Field
 
 from infrastructure.errors import ProviderError, ProviderProtocolError, ProviderRejected, ProviderUnavailable
-from infrastructure.providers.langchain import LangChainProvider, finish_reason, load_chat_model
+from infrastructure.providers.langchain import LangChainProvider, finish_reason
+from infrastructure.providers.langchain_loading import load_chat_model
 from infrastructure.providers.retry import TryAgain
 from infrastructure.providers.timeouts import Timeouts
 from infrastructure.providers.types import Message, ModelRequest, ToolCall, Usage
