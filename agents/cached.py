@@ -83,7 +83,7 @@ class CachedAnswers:
             persona.id, persona.prompt, persona.answers,
             sorted(spec.name for spec in self.generation.tools.offered(context.tools)),
             model.name, model.model, self.embedding_model(),
-            context.rag_mode, context.temperature, context.max_tokens,
+            context.rag_mode, context.temperature, context.max_tokens, context.stop, context.options,
         )  # fmt: skip
         return blake2b(orjson.dumps(parts), digest_size=32).digest()
 

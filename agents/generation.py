@@ -164,6 +164,8 @@ class Generation:
             tools=tuple(tools),
             max_tokens=min((most for most in (context.max_tokens, self.max_tokens) if most is not None), default=None),
             temperature=context.temperature,
+            stop=context.stop,
+            options=context.options,
             caller=context.caller,
             until=context.budget.deadline,
             may_fall_back=not context.writer.has_text,

@@ -65,6 +65,11 @@ class Place:
     attributes: tuple[Attribute, ...] = ()
 
     @property
+    def address(self) -> str:
+        """Where a link that is made of it leads."""
+        return f"mailto:{self.target}" if self.kind == "autolink" and ":" not in self.target else self.target
+
+    @property
     def loads(self) -> bool:
         """Whether it is a tag that is never let through."""
         return self.tag.removeprefix("/") in _LOADING

@@ -11,6 +11,7 @@ from services.link_policy import LinkPolicy
 
 LINK_REMOVED: Final = "(outside link removed)"
 PICTURE_REMOVED: Final = "(outside image removed)"
+_BRACKET = re.compile(r"!?\[|\]")
 OUR_NOTES = re.compile(rf" (?:{re.escape(LINK_REMOVED)}|{re.escape(PICTURE_REMOVED)})")
 LONGEST = 1000
 """Characters of a link that are waited for; a longer one is none any more."""
@@ -105,7 +106,7 @@ class LinkFilter:
         """Whether it is allowed wherever it stands."""
         if place.kind == "tag":
             return self._is_tag_allowed(place)
-        return place.kind != "odd" and self._policy.allows_picture(place.target)
+        return place.kind != "odd" and self._policy.allows_picture(place.address)
 
     def _is_tag_allowed(self, tag: Place) -> bool:
         return not tag.loads and all(self._is_attribute_allowed(tag.tag, one) for one in tag.attributes)
@@ -130,7 +131,7 @@ class LinkFilter:
     def _is_allowed(self, place: Place, here: str) -> bool:
         """Whether it is allowed at the end of this paragraph."""
         if place.kind == "autolink" or (place.kind == "link" and "![" not in here):  # else a picture may be made of it
-            return self._policy.allows_link(place.target, self._known())
+            return self._policy.allows_link(place.address, self._known())
         return False
 
     def _instead(self, place: Place, trigger: str, before: str | None) -> tuple[str, str]:
@@ -146,5 +147,14 @@ class LinkFilter:
             return "", f"<{' ' if place.loads else ''}{' '.join((place.tag, *kept))}>"
         if place.kind == "autolink":
             return ("" if before and before[-1].isspace() else " "), place.target
-        picture = before is not None and before.rpartition("[")[0].endswith("!")
-        return f" {PICTURE_REMOVED if picture else LINK_REMOVED}", ""
+        return f" {PICTURE_REMOVED if _ends_picture(before or '') else LINK_REMOVED}", ""
+
+
+def _ends_picture(text: str) -> bool:
+    """Whether the brackets that end here seem to be a picture's: it decides no more than what it is called."""
+    depth = 0
+    for bracket in reversed(list(_BRACKET.finditer(text, max(0, len(text) - LONGEST)))):
+        depth += 1 if bracket[0] == "]" else -1
+        if depth == 0:
+            return bracket[0] == "!["
+    return False

@@ -62,6 +62,8 @@ class Preparation:
             model=ask.model or self._model(manner.model),
             temperature=ask.temperature,
             max_tokens=ask.max_tokens,
+            stop=ask.stop,
+            options=ask.options,
             wishes=ask.instructions,
             caller=run.owner or run.session.id or ask.caller,
             tools=manner.persona.tools,

@@ -42,6 +42,8 @@ class Ask:
     model: Model | None = None  # what is to answer; None: the default
     temperature: float | None = None
     max_tokens: int | None = None
+    stop: tuple[str, ...] = ()  # the model's answer ends before any of these
+    options: Mapping[str, Any] | None = None  # more of the model's request, where its endpoint speaks OpenAI's API
     turns: tuple[Turn, ...] = ()  # the conversation so far, where the client keeps it: for a question outside sessions
     instructions: str = ""  # the client's own, for this answer
     agent_id: str | None = None  # the agent that answers; None: the chat's, if it has one

@@ -89,6 +89,8 @@ class RunContext:
     model: Model | None = None  # what this question chose; None: the default
     temperature: float | None = None
     max_tokens: int | None = None
+    stop: tuple[str, ...] = ()  # the model's answer ends before any of these
+    options: Mapping[str, Any] | None = None  # more of the model's request, where its endpoint speaks OpenAI's API
     wishes: str = ""  # of the one who asks, for this answer
     caller: str = ""  # with whom it takes turns where a provider is busy
     dropped_markers: int = 0  # that named no source, and were not passed on

@@ -39,6 +39,7 @@ from backend.filing import open_files, open_storage, open_uploads
 from backend.indexing import open_indexing
 from backend.mcp_servers import open_mcp_servers
 from backend.models import Models
+from backend.openai_completions import Completions
 from backend.secret_key import load_secret_key
 from backend.settings import Settings
 from backend.tracing import open_tracing
@@ -116,6 +117,7 @@ class Container:
     tools: Registry
     tracing: Tracing | None
     runner: Runner
+    completions: Completions
     websockets: WebSocketManager
     sent_frames: Counter
     new_id: Callable[[], str]
@@ -132,9 +134,12 @@ class Container:
         return f"Answers come from {self.model.model} over {self.model.name}, grounded in the knowledge."
 
     async def drain(self) -> None:
-        """Take no more questions, let runs end and their readers read, then close every socket with 1012."""
+        """Take no more questions, let runs and bare completions end and their readers read, then close every socket
+        with 1012.
+        """
         self.websockets.drain()
-        await self.runner.drain(self.settings.shutdown_grace_seconds)
+        grace = self.settings.shutdown_grace_seconds
+        await asyncio.gather(self.runner.drain(grace), self.completions.drain(grace))
         self.feed.close()
         await self.websockets.emptied(READERS_GRACE_SECONDS)
         self.websockets.close_all()
@@ -231,9 +236,7 @@ def assemble(
         approvals=approvals,
         traces=tracing,
     )
-    tokens = TokenSigner(
-        secret, settings.jwt_algorithm, settings.jwt_access_token_expire_minutes, clock=utc_now
-    )
+    tokens = TokenSigner(secret, settings.jwt_algorithm, settings.jwt_access_token_expire_minutes, clock=utc_now)
     accounts = Accounts(
         knowledge.database, Passwords(), tokens, clock=utc_now, refresh_days=settings.jwt_refresh_token_expire_days
     )
@@ -276,6 +279,7 @@ def assemble(
         tools=tools,
         tracing=tracing,
         runner=runner,
+        completions=Completions(),
         websockets=websockets,
         sent_frames=metrics.ws_messages.labels("out", "run"),
         new_id=new_id,

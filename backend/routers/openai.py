@@ -7,12 +7,21 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path
 from starlette.responses import Response
 
+from agents.ports import Model
 from agents.runner import Ask
+from agents.tracing import TracedModel
 from backend.container import Container
 from backend.dependencies import CallerAddress, Parts, Who
 from backend.openai_answers import Answer, RunAnswer
 from backend.openai_bare import BareAnswer
-from backend.openai_conversation import conversation, model_messages, passed_on, require_agents_own, tool_specs
+from backend.openai_conversation import (
+    conversation,
+    model_messages,
+    passed_on,
+    require_agents_own,
+    sampling,
+    tool_specs,
+)
 from backend.openai_embeddings import embedded
 from backend.openai_models import AGENT, bare_model, find_model, listed_models
 from backend.openai_streams import CompletionStream, WholeCompletion
@@ -96,6 +105,7 @@ async def _begun(body: CompletionRequest, parts: Container, who: Principal, call
         return await _bare(body, parts, who, caller)
     require_agents_own(body)
     asked = conversation(body.messages)
+    stops = tuple(body.stop or ())
     parts.metrics.queries.inc()
     run = await parts.runner.start(
         Ask(
@@ -104,15 +114,17 @@ async def _begun(body: CompletionRequest, parts: Container, who: Principal, call
             owner=who.user_id,
             temperature=body.temperature,
             max_tokens=body.most_tokens,
+            stop=stops,
+            options=sampling(body),
             turns=asked.turns,
             instructions=asked.instructions,
         )
     )
-    return RunAnswer(parts.runner, parts.event_log, run.id, tuple(body.stop or ()))
+    return RunAnswer(parts.runner, parts.event_log, run.id, stops)
 
 
 async def _bare(body: CompletionRequest, parts: Container, who: Principal, caller: str) -> BareAnswer:
-    model = bare_model(parts.models.book, body.model)
+    model: Model = bare_model(parts.models.book, body.model)
     if parts.runner.draining:
         raise ShuttingDown("The service is restarting. Ask again in a moment.")
     counted = counted_under(who.user_id, caller)
@@ -127,4 +139,8 @@ async def _bare(body: CompletionRequest, parts: Container, who: Principal, calle
         caller=who.user_id or caller,
         options=passed_on(body),
     )
-    return BareAnswer(parts.new_id(), model, request, partial(parts.budgets.note, counted, model.model))
+    used = partial(parts.budgets.note, counted, model.model)
+    answer_id = parts.new_id()
+    if parts.tracing is not None:
+        model = TracedModel(model, parts.tracing, answer_id, who.user_id)
+    return BareAnswer(answer_id, model, request, used, parts.completions)

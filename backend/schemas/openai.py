@@ -86,6 +86,7 @@ MessageText = Annotated[
 PlainJson = Annotated[dict[str, Any], AfterValidator(plain_json)]
 ModelName = Annotated[CleanText, Field(min_length=1, max_length=256)]
 Name = Annotated[CleanText, Field(min_length=1, max_length=256)]
+Effort = Annotated[str, Field(pattern=r"^[a-z]{1,16}$", description="A word that the model knows, as `low`.")]
 Stops = Annotated[
     list[Annotated[CleanText, Field(min_length=1, max_length=256)]],
     Field(min_length=1, max_length=MAX_STOPS),
@@ -204,11 +205,16 @@ class CompletionRequest(Strict):
     stream_options: StreamOptions | None = None
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, ge=0, le=1)
+    seed: int | None = Field(None, ge=-(2**63), le=2**63 - 1)
+    presence_penalty: float | None = Field(None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(None, ge=-2, le=2)
+    reasoning_effort: Effort | None = None
     max_tokens: int | None = Field(None, ge=1, le=1_000_000)
     max_completion_tokens: int | None = Field(None, ge=1, le=1_000_000)
     stop: Stops | None = None
     tools: list[ToolBody] | None = Field(None, max_length=MAX_TOOLS)
     tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None
     n: int | None = Field(None, ge=1, le=1, description="One answer.")
     logprobs: Literal[False] | None = None

@@ -77,6 +77,8 @@ BODIES: Sequence[tuple[str, str, Mapping[str, Any], int]] = (
          {"role": "tool", "content": "7", "tool_call_id": "call_1"}],
       "stream": False, "stream_options": {"include_usage": True}, "temperature": 0.5, "top_p": 0.5, "max_tokens": 64,
       "max_completion_tokens": 64, "stop": ["END"], "n": 1, "logprobs": False, "tool_choice": "auto",
+      "seed": 7, "presence_penalty": 0.5, "frequency_penalty": 0.5, "reasoning_effort": "low",
+      "parallel_tool_calls": False,
       "tools": [{"type": "function", "function": {"name": "f", "description": "f", "parameters": {"type": "object"}}}],
       "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}}, 200),
     ("POST", "/v1/embeddings",

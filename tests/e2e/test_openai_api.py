@@ -101,6 +101,14 @@ async def test_earlier_turns_are_the_conversation_and_nothing_is_kept(
     assert len([one for one in scripted.requests[1].body["messages"] if one["role"] != "system"]) == 1
 
 
+async def test_the_agents_model_is_told_where_to_stop_and_how_to_sample(
+    client: AsyncOpenAI, scripted: ModelServer
+) -> None:
+    fields: Any = {"stop": ["END"], "top_p": 0.5, "seed": 7, "presence_penalty": 0.5, "reasoning_effort": "low"}
+    await client.chat.completions.create(model="askgraph", messages=user(), **fields)
+    assert {name: scripted.requests[0].body.get(name) for name in fields} == fields
+
+
 async def test_system_messages_say_how_to_answer(client: AsyncOpenAI, scripted: ModelServer) -> None:
     rules: Any = [{"role": "system", "content": "Answer like a pirate."}, {"role": "developer", "content": "Briefly."}]
     await client.chat.completions.create(model="askgraph", messages=[*rules, *user()])
@@ -194,7 +202,8 @@ async def test_a_bare_model_gets_what_the_client_sends_and_nothing_else(
 
 async def test_what_else_a_bare_model_is_told_is_passed_on(client: AsyncOpenAI, scripted: ModelServer) -> None:
     fields: Any = {
-        "top_p": 0.5, "tool_choice": {"type": "function", "function": {"name": "weather"}},
+        "top_p": 0.5, "seed": 7, "presence_penalty": 0.5, "frequency_penalty": -0.5, "reasoning_effort": "low",
+        "parallel_tool_calls": False, "tool_choice": {"type": "function", "function": {"name": "weather"}},
         "tools": [TOOL | {"function": TOOL["function"] | {"strict": True}}],
         "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}},
     }  # fmt: skip
@@ -340,6 +349,42 @@ async def test_where_sign_in_is_required_a_key_of_ours_is(tmp_path: Path) -> Non
         async with sdk(service) as client:
             with pytest.raises(openai.AuthenticationError):
                 await client.models.list()
+
+
+async def test_a_bare_answer_has_its_time_to_end_when_the_service_does(tmp_path: Path) -> None:
+    async with ModelServer() as model:
+        gate = model.gate()
+        model.tokens(["It ", "ends."], gate=gate)
+        async with running(tmp_path, scripted_model(model) | {"SHUTDOWN_GRACE_SECONDS": 30}) as service:
+            async with sdk(service) as client, sdk(service) as other, service.socket() as idle:
+                asking = asyncio.create_task(client.chat.completions.create(model="scripted", messages=user()))
+                await asyncio.wait_for(model.asked(), 20)
+                service.terminate()
+                assert await idle.closed() == 1012  # it is about to end
+                with pytest.raises(openai.InternalServerError) as refused:  # and listens on while the answer is written
+                    await other.chat.completions.create(model="scripted", messages=user())
+                gate.open()
+                assert (await asyncio.wait_for(asking, 20)).choices[0].message.content == "It ends."
+            assert await service.stop() == 0
+    assert (refused.value.status_code, refused.value.code) == (503, "shutting_down")
+
+
+async def test_a_bare_answer_that_outlives_the_grace_ends_with_an_error_and_its_upstream_closed(
+    tmp_path: Path,
+) -> None:
+    async with ModelServer() as model:
+        model.hang(["It "])
+        async with running(tmp_path, scripted_model(model) | {"SHUTDOWN_GRACE_SECONDS": 0.2}) as service:
+            async with sdk(service) as client:
+                stream = await client.chat.completions.create(model="scripted", messages=user(), stream=True)
+                assert (await anext(stream)).choices[0].delta.role == "assistant"
+                service.terminate()
+                with pytest.raises(openai.APIError) as told:
+                    async for _ in stream:
+                        pass
+                await asyncio.wait_for(model.closed(), 5)
+            assert await service.stop() == 0
+    assert told.value.code == "shutting_down"
 
 
 async def test_curl_reads_the_stream(embedded: Service) -> None:

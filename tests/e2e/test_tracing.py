@@ -148,6 +148,19 @@ async def test_no_far_end_is_felt_by_who_asks(
     assert not [key for key in KEYS if key in "".join(service.raw)]
 
 
+async def test_a_bare_completion_is_a_trace_with_one_generation(
+    start: Start, model: ModelServer, langfuse: OtlpReceiver, collector: OtlpReceiver
+) -> None:
+    model.tokens(["Marmalade."])
+    service = await start(**to_both(langfuse, collector))
+    body = {"model": "scripted", "messages": [{"role": "user", "content": QUESTION}]}
+    async with service.client() as client:
+        assert (await client.post("/v1/chat/completions", json=body)).status_code == 200
+    for spans in (await langfuse.spans("completion"), await collector.spans("completion")):
+        assert [span.name for span in spans] == ["completion", "chat scripted"]
+        assert spans[1].parent == spans[0].id
+
+
 async def test_without_a_destination_nothing_is_traced(start: Start, model: ModelServer) -> None:
     model.tokens(["Seed."])
     service = await start(OTEL_TRACES_EXPORTER="none", OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9")
