@@ -23,6 +23,11 @@ class Fences:
         self._marks = ""  # of the open fence
         self._indent = 0
 
+    @property
+    def in_doubt(self) -> bool:
+        """Whether lines have come that some read otherwise: in the midst of HTML even backticks mean nothing."""
+        return self._doubt
+
     def inside(self, text: str) -> bool:
         """Whether what follows `text` stands in fenced code. `text` begins with what was given before."""
         for end in _LINE_END.finditer(text, self._at):

@@ -16,6 +16,7 @@ from agents.toolbox import Toolbox
 from agents.tracing import streamed
 from infrastructure.errors import ProviderError
 from infrastructure.passages import Passage
+from infrastructure.providers.reply import estimated_usage
 from infrastructure.providers.types import ModelReply, ModelRequest, ToolSpec
 from services.link_policy import OWN_PATHS, LinkPolicy
 
@@ -70,9 +71,9 @@ class Generation:
             self._note(context)
         return reply
 
-    def say(self, text: str, context: RunContext, passages: Sequence[Passage]) -> None:
-        """Say a text of the knowledge."""
-        links = self._links(context, passages)
+    def say(self, text: str, context: RunContext) -> None:
+        """Say a text of the knowledge: where it links to, it may link to."""
+        links = self._links(context, [text])
         links.put(text)
         links.end()
 
@@ -82,19 +83,25 @@ class Generation:
 
     async def _ask(self, model: Model, request: ModelRequest, context: RunContext) -> ModelReply:
         before = len(context.writer.text)
-        links = self._links(context, request.passages)
+        links = self._links(context, [passage.text for passage in request.passages])
         markers = MarkerFilter(context.writer.put, len(request.passages), links)
         try:
             async with asyncio.timeout(max(context.budget.seconds_left(), 0.0)):
                 reply = await streamed(context.trace, model, request, markers.put)
         except ProviderError as error:
             self.on_call(model.name, error.kind)
+            if error.said:
+                context.budget.usage += estimated_usage(request, context.writer.text[before:])
             raise
         except TimeoutError:
             self.on_call(model.name, "timeout")
             context.budget.spent = "seconds"
             context.writer.flush()
-            return ModelReply(context.writer.text[before:], model.model, "length")
+            text = context.writer.text[before:]
+            return ModelReply(text, model.model, "length", usage=estimated_usage(request, text))
+        except asyncio.CancelledError:  # who stops every answer pays for what was written all the same
+            context.budget.usage += estimated_usage(request, context.writer.text[before:])
+            raise
         finally:
             markers.end()
             context.dropped_markers += markers.dropped
@@ -115,19 +122,19 @@ class Generation:
 
     async def _extract(self, state: State, context: RunContext, passages: tuple[Passage, ...]) -> ModelReply:
         request = self._request(state, context, passages, ())
-        links = self._links(context, passages)
+        links = self._links(context, [passage.text for passage in passages])
         try:
             return await streamed(context.trace, self.extractive, request, links.put)
         finally:
             links.end()
 
-    def _links(self, context: RunContext, passages: Sequence[Passage]) -> LinkFilter:
+    def _links(self, context: RunContext, found: Sequence[str]) -> LinkFilter:
         """What an answer's text goes through. What was found and asked may be linked: it carries nothing away."""
 
         def known() -> Iterator[str]:
             yield context.question
             yield from (turn.question for turn in context.turns)
-            yield from (passage.text for passage in passages)
+            yield from found
 
         return LinkFilter(context.writer.put, context.writer.said, self.links, known)
 

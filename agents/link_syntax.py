@@ -9,14 +9,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
-TRIGGER = re.compile(r"(?<=\])[(:]|<(?=[A-Za-z/]|\Z)")
+TRIGGER = re.compile(r"(?<=\])[(:]|<(?=[^\x00-\x20<>]|\Z)")
 _SPACE = re.compile(r"\s*")
 _BLANK_LINE = re.compile(r"(?>\r\n|[\r\n])[ \t]*[\r\n]")
 _ANGLED = re.compile(r"<((?:[^<>\n\r\\]|\\.)*+\\?)(>?)")
 _TITLE_END = re.compile(r"""\s*(?:"[^"]*"|'[^']*'|\([^()]*\))?\s*\)""")
 _TITLE_BEGUN = re.compile(r"""\s*(?:(?:"[^"]{0,300}"?|'[^']{0,300}'?|\([^()]{0,300}\)?)\s*)?\Z""")
 _AUTOLINK = re.compile(r"<([A-Za-z][A-Za-z0-9+.-]{1,31}:[^\x00-\x20<>]*|[^\x00-\x20<>@\\]+@[^\x00-\x20<>@\\]+)>")
-_AUTOLINK_BEGUN = re.compile(r"<[A-Za-z][^\x00-\x20<>]*\Z")
+_AUTOLINK_BEGUN = re.compile(r"<[^\x00-\x20<>]*\Z")
+_TAG_LIKE = re.compile(r"</?[A-Za-z]")
 _NAME = r"/?[A-Za-z][A-Za-z0-9-]*+"
 _ATTRIBUTE = r"""\s++[A-Za-z_:@][^\s="'<>/`]*+(?:\s*+=\s*+(?:[^\s"'=<>`]++|'[^']*+'|"[^"]*+"))?+"""
 _TAG = re.compile(rf"<({_NAME})((?:{_ATTRIBUTE})*+)\s*+/?>")
@@ -24,6 +25,9 @@ _TAG_BEGUN = re.compile(
     rf"""</?(?:{_NAME.removeprefix("/?")}(?:{_ATTRIBUTE})*+\s*+"""
     r"""(?:/|(?<=\s)[A-Za-z_:@][^\s="'<>/`]*+\s*+=?\s*+|=\s*+(?:[^\s"'=<>`]++|'[^']*+|"[^"]*+)?)?)?\Z"""
 )
+_BRACKET = re.compile(r"!?\[|\]")
+_PLAIN_TARGET = re.compile(r"\]\([^()\[\]]*\)")
+_UNCOUNTED = re.compile(r"[\\`<]")
 _VALUE = re.compile(r"""([^\s="'<>/`]++)\s*+=\s*+(?:([^\s"'=<>`]++)|'([^']*+)'|"([^"]*+)")""")
 _LOADING = frozenset(
     {"applet", "audio", "base", "body", "embed", "form", "frame", "frameset", "iframe", "input", "link",
@@ -80,6 +84,26 @@ def read_place(text: str, at: int, final: bool) -> Place | More | None:
     return _read_tag(text, at, final) if text[at] == "<" else _read_target(text, at, final)
 
 
+def ends_picture(paragraph: str) -> bool:
+    """Whether the bracket that ends the paragraph may be a picture's. Told by counting brackets, as CommonMark does;
+    where some of them may not count (escaped, in code, in a tag, in a title) it may.
+    """
+    begin = paragraph.find("![")
+    if begin < 0:
+        return False
+    text = _PLAIN_TARGET.sub("]", paragraph[begin:])
+    if "](" in text or _UNCOUNTED.search(text):
+        return True
+    opened: list[str] = []
+    closed = ""
+    for bracket in _BRACKET.findall(text):
+        if bracket != "]":
+            opened.append(bracket)
+        else:
+            closed = opened.pop() if opened else ""  # one of before the first picture
+    return closed == "!["
+
+
 def _read_target(text: str, at: int, final: bool) -> Place | More | None:
     space = _SPACE.match(text, at + 1)
     begin = space.end() if space else at + 1
@@ -122,10 +146,10 @@ def _read_tag(text: str, at: int, final: bool) -> Place | More | None:
         return Place("autolink", at, found.end(), found[1])
     if found := _TAG.match(text, at):
         return Place("tag", at, found.end(), "", found[1].lower(), tuple(_attributes(found[2])))
-    begun = _TAG_BEGUN.match(text, at) or _AUTOLINK_BEGUN.match(text, at)
-    if begun and not (final and begun.end() == at + 1):
+    tag = _TAG_LIKE.match(text, at)
+    if (tag or not final) and (_TAG_BEGUN.match(text, at) or _AUTOLINK_BEGUN.match(text, at)):
         return MORE
-    return Place("odd", at, at + 1) if not begun else None
+    return Place("odd", at, at + 1) if tag else None
 
 
 def _attributes(text: str) -> Iterator[Attribute]:

@@ -6,12 +6,11 @@ from typing import Final
 
 from agents.code_spans import paragraph, span_end
 from agents.fences import Fences
-from agents.link_syntax import MORE, TRIGGER, Attribute, More, Place, read_place
+from agents.link_syntax import MORE, TRIGGER, Attribute, More, Place, ends_picture, read_place
 from services.link_policy import LinkPolicy
 
 LINK_REMOVED: Final = "(outside link removed)"
 PICTURE_REMOVED: Final = "(outside image removed)"
-_BRACKET = re.compile(r"!?\[|\]")
 OUR_NOTES = re.compile(rf" (?:{re.escape(LINK_REMOVED)}|{re.escape(PICTURE_REMOVED)})")
 LONGEST = 1000
 """Characters of a link that are waited for; a longer one is none any more."""
@@ -125,14 +124,14 @@ class LinkFilter:
         here = paragraph(before)
         if isinstance(place, Place) and self._is_allowed(place, here):
             return 1
-        code = span_end(here, after)
+        code = None if self._fences.in_doubt else span_end(here, after)
         return code if code is not None or isinstance(place, Place) else MORE
 
     def _is_allowed(self, place: Place, here: str) -> bool:
         """Whether it is allowed at the end of this paragraph."""
-        if place.kind == "autolink" or (place.kind == "link" and "![" not in here):  # else a picture may be made of it
+        if place.kind == "autolink" or (place.kind == "link" and not ends_picture(here)):
             return self._policy.allows_link(place.address, self._known())
-        return False
+        return False  # of all else a picture may be made
 
     def _instead(self, place: Place, trigger: str, before: str | None) -> tuple[str, str]:
         """What stands in its place: our own words, and what is left of its.
@@ -147,14 +146,4 @@ class LinkFilter:
             return "", f"<{' ' if place.loads else ''}{' '.join((place.tag, *kept))}>"
         if place.kind == "autolink":
             return ("" if before and before[-1].isspace() else " "), place.target
-        return f" {PICTURE_REMOVED if _ends_picture(before or '') else LINK_REMOVED}", ""
-
-
-def _ends_picture(text: str) -> bool:
-    """Whether the brackets that end here seem to be a picture's: it decides no more than what it is called."""
-    depth = 0
-    for bracket in reversed(list(_BRACKET.finditer(text, max(0, len(text) - LONGEST)))):
-        depth += 1 if bracket[0] == "]" else -1
-        if depth == 0:
-            return bracket[0] == "!["
-    return False
+        return f" {PICTURE_REMOVED if ends_picture(paragraph(before or '')) else LINK_REMOVED}", ""

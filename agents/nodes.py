@@ -82,7 +82,7 @@ def curated(generation: Generation) -> Node:
         match = state["retrieval"].curated
         assert match is not None, "only a match leads here"  # noqa: S101  the edge's decision has seen it
         say_metadata(runtime.context, (match.passage,), match.similarity, CURATED_MODEL, "streaming")
-        generation.say(match.answer, runtime.context, (match.passage,))
+        generation.say(match.answer, runtime.context)
         return {"curated": match}
 
     return node

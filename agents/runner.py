@@ -2,10 +2,9 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
-from structlog.contextvars import bind_contextvars
 
 from agents.approvals import Approvals, Suspended
 from agents.events import NO_RELEVANT_ANSWER, RESPONSE_COMPLETE, Complete, Failure, RunFrame, Status
@@ -22,6 +21,7 @@ from agents.tracing import RunTrace, Traces, begin_trace
 from agents.writer import RunWriter
 from infrastructure.database.repositories.turns import BegunTurn, KnownTurn
 from infrastructure.errors import AskGraphError, Conflict, NotFound, RateLimited, ShuttingDown, StorageUnavailable
+from infrastructure.log_ids import bind_run, continue_ids
 from infrastructure.providers.types import Usage
 from services.principals import may_reach
 from services.sessions import Concurrency, SeenRequest, Session, SessionManager, Turn, TurnStatus
@@ -115,6 +115,7 @@ class Runner:
         async with self._sessions.one_of(scope, ask.request_id):
             if known := self._sessions.seen(scope, ask.request_id, ask.digest):
                 await self.require(known.run_id, ask.owner)
+                bind_run(known.run_id, known.session_id)
                 return RunHandle(known.run_id, known.session_id, True, known.user_message_id, known.answer_id)
             handle = await self._start(ask)
             self._sessions.remember(scope, ask.request_id, _seen(handle, ask))
@@ -224,6 +225,7 @@ class Runner:
                 if isinstance(kept, KnownTurn):
                     del session.active[run_id]
                     await self.require(kept.run_id, ask.owner)
+                    bind_run(kept.run_id, session.id)
                     return RunHandle(kept.run_id, session.id, True, kept.message_id, kept.answer_id)
                 begun = kept
         except BaseException:
@@ -232,6 +234,7 @@ class Runner:
         finally:
             self._beginning -= 1
             self._begun.set()
+        bind_run(run_id, session.id)
         question = begun.question if begun else ask.question
         owner = session.owner if session.id else ask.owner
         run = self._launch(run_id, session, question, owner, begun, answer_id, ask)
@@ -264,7 +267,7 @@ class Runner:
             run.task.cancel()
 
     async def _work(self, run: Run, queued: bool) -> None:
-        bind_contextvars(run_id=run.id, session_id=run.session.id)
+        ids = continue_ids(run_id=run.id, session_id=run.session.id, user_id=run.ask.owner)
         outcome: str | None = None
         run.working = True
         try:
@@ -289,6 +292,7 @@ class Runner:
             self._active.pop(run.id, None)
             run.session.active.pop(run.id, None)
             self._tell(run, outcome)
+            ids.end()
 
     def _trace(self, run: Run) -> RunTrace | None:
         if self._traces is None:
@@ -301,10 +305,7 @@ class Runner:
         if run.trace is not None:
             run.trace.finish(outcome or AskGraphError.kind, run.told(run.trace.content))
             more["trace"] = run.trace.id
-        log.info(
-            "run finished", outcome=outcome, words=run.writer.words, ms=run.ms, prompt=PROMPT_VERSIONS,
-            agent=run.agent_id, **more,
-        )  # fmt: skip
+        log.info("run finished", outcome=outcome, ms=run.ms, prompt=PROMPT_VERSIONS, **_figures(run), **more)
 
     async def _answer(self, run: Run) -> Outcome:
         if run.begun is not None:
@@ -373,6 +374,20 @@ class Runner:
         self._metrics.run_finished(outcome, run.ms / 1000, confidence, model, usage)
         self._preparation.ended(run, model, outcome)
         return outcome
+
+
+def _figures(run: Run) -> dict[str, Any]:
+    """What its line says of a run besides how it ended: figures and ids, nothing of what was said."""
+    usage = run.budget.usage if run.budget else Usage()
+    first = run.writer.first_token
+    return {
+        "model": run.found.model if run.found else run.ask.model.model if run.ask.model else None,
+        "agent": run.agent_id,
+        "words": run.writer.words,
+        "first_token_ms": None if first is None else round(first * 1000, 1),
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+    }
 
 
 def _seen(handle: RunHandle, ask: Ask) -> SeenRequest:

@@ -23,6 +23,7 @@ NAMESPACE = "embeddings"
 BATCH = 256
 QUERIES_KEPT = 512  # in memory: a question asked again, or by two searches of one run, costs no request
 QUERY_SECONDS = 10.0
+PROBE = "probe"
 _PURPOSES: Final[tuple[Purpose, ...]] = ("passage", "query")
 
 
@@ -155,6 +156,14 @@ class Embeddings:
         """The vector of a question from a local model, shape (d,); None where the model has to be waited for."""
         return self.local.embed([text])[0] if self.local is not None else None
 
+    async def probe(self) -> None:
+        """Have the model embed a word, past every cache: is it there?
+
+        Raises:
+            ProviderError: it gave no vector, or not in time.
+        """
+        await self._within(self._compute([PROBE], "query"))
+
     async def forget(self, texts: Sequence[str]) -> None:
         """Remove from the caches what was kept of `texts`. What is being embedded just now is kept afterwards."""
         for text in texts:
@@ -165,9 +174,12 @@ class Embeddings:
             await self._cache.remove_many(NAMESPACE, keys)
 
     async def _embed_in_time(self, text: str) -> Vectors:
+        return await self._within(self._embed_batch([text], "query"))
+
+    async def _within(self, work: Coroutine[None, None, Vectors]) -> Vectors:
         try:
             async with asyncio.timeout(self._query_seconds) as scope:
-                return await self._embed_batch([text], "query")
+                return await work
         except TimeoutError as fault:
             if not scope.expired():
                 raise

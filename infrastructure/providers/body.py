@@ -11,11 +11,16 @@ from contextvars import copy_context
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.http import HttpProcessingError
 
 from infrastructure.errors import ProviderProtocolError
 
 Take = Callable[[bytes], bool]
 """Takes what one read brought; True: it needs no more."""
+
+
+def broken_http() -> ProviderProtocolError:
+    return ProviderProtocolError("The model sent broken HTTP.")
 
 
 class TellingConnector(aiohttp.TCPConnector):
@@ -30,6 +35,7 @@ class _TellingHandler(ResponseHandler):
     """aiohttp's own protocol, which parses; and then whoever reads the body is told that there is something."""
 
     tell: Callable[[], None] | None = None
+    garbled = False  # whether what came was no HTTP
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         if self._reading_paused:  # else there is nothing to resume; a body says this at every read
@@ -41,6 +47,7 @@ class _TellingHandler(ResponseHandler):
             self.tell()
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        self.garbled = isinstance(self.exception(), HttpProcessingError)  # whose place the loss is to take
         super().connection_lost(exc)
         if self.tell is not None:
             self.tell()
@@ -57,6 +64,7 @@ async def read_body(response: aiohttp.ClientResponse, take: Take) -> None:
 
     Raises:
         aiohttp.ClientError: the connection broke.
+        ProviderProtocolError: what came was no HTTP.
     """
     reading = _Reading(response.content, take)
     connection = response.connection
@@ -67,7 +75,7 @@ async def read_body(response: aiohttp.ClientResponse, take: Take) -> None:
     context = copy_context()  # a connection's own is that of the request that opened it
 
     def tell() -> None:
-        context.run(reading.on, handler.transport is None)
+        context.run(reading.on, handler.transport is None, handler.garbled)
         if reading.over.done():
             handler.tell = None
 
@@ -109,8 +117,8 @@ class _Reading:
         self._take = take
         self._inside = False
 
-    def on(self, lost: bool) -> None:
-        """Something came, or the connection is `lost`."""
+    def on(self, lost: bool, garbled: bool = False) -> None:
+        """Something came, or the connection is `lost`, maybe because of what came."""
         if self._inside or self.over.done():  # taking what is there may have aiohttp parse what it had held back
             return
         self._inside = True
@@ -120,8 +128,8 @@ class _Reading:
                     return self.over.set_result(None)
             if self._content.at_eof():
                 self.over.set_result(None)
-            elif lost:  # aiohttp 3.14 does not tell the body when the chunked coding was broken
-                self.over.set_exception(aiohttp.ClientPayloadError("connection closed"))
+            elif lost:  # aiohttp 3.14 tells the connection alone when the chunked coding was broken
+                self.over.set_exception(broken_http() if garbled else aiohttp.ClientPayloadError("connection closed"))
         except Exception as fault:  # noqa: BLE001  it belongs to the task that waits, not to the transport
             self.over.set_exception(fault)
         finally:

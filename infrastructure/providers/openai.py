@@ -11,7 +11,7 @@ import orjson
 import structlog
 
 from infrastructure.errors import ProviderError, ProviderProtocolError, ProviderUnavailable
-from infrastructure.providers.body import read_body, read_limited
+from infrastructure.providers.body import broken_http, read_body, read_limited
 from infrastructure.providers.chat_body import ChatBody
 from infrastructure.providers.endpoint import Endpoint, Token, hang_up
 from infrastructure.providers.refusals import error_words, refused_try
@@ -175,7 +175,7 @@ async def _let_go(response: aiohttp.ClientResponse) -> None:
 def _broken(fault: Exception, begun: bool) -> ProviderError:
     """What a broken connection means, before and after the answer has begun."""
     if isinstance(fault, aiohttp.ClientResponseError):
-        return ProviderProtocolError("The model sent broken HTTP.")
+        return broken_http()
     if not begun:
         return TryAgain(ProviderUnavailable("The model cannot be reached."), type(fault).__name__)
     if isinstance(fault, aiohttp.ClientPayloadError):

@@ -110,7 +110,7 @@ BEFORE_THE_FIRST_WORD: dict[str, Fault] = {
     "broken chunked coding, with the head": Fault(lambda model: model.raw(STREAM_HEAD + b"zz\r\n"), PROTOCOL),
     "broken chunked coding, behind the head": Fault(_framing_breaks(), PROTOCOL),
     "HTML": body(b"<html>hello</html>", content_type="text/html"),
-    "nothing": body(b""),
+    "nothing": body(),
     "broken JSON": body(b"data: {broken\n\n"),
     "a line of ten megabytes": body(b"data: " + b"x" * TEN_MB),
     "arguments of ten megabytes": body(calls({"name": "search_knowledge_base", "arguments": LONG})),

@@ -2,12 +2,15 @@
 
 import asyncio
 import sqlite3
-from contextlib import closing
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.service import Service, Socket, answer_of, of_run
+import httpx
+
+from tests.e2e.service import Service, Socket, answer_of, of_run, running
 
 RUN = "SELECT outcome, model, finish_reason, error_message, completion_tokens FROM run WHERE id = ?"
 
@@ -42,10 +45,11 @@ class Told:
 
 
 class House:
-    """A running service and its data."""
+    """A running service and its data. `client` is one for all its tests: making one costs more than asking."""
 
-    def __init__(self, service: Service, folder: Path) -> None:
+    def __init__(self, service: Service, folder: Path, client: httpx.AsyncClient) -> None:
         self.service = service
+        self.client = client
         self._database = folder / "data" / "askgraph.db"
 
     async def ask(self, question: str, **more: Any) -> Told:
@@ -59,8 +63,7 @@ class House:
         assert [frame["seq"] for frame in frames] == list(range(1, len(frames) + 1))
         last = [f for f in frames if f["type"] in ("complete", "error") or f.get("status") == "cancelled"]
         assert last == frames[-1:]
-        async with self.service.client() as client:
-            found = (await client.get(f"/api/v1/chats/{session}/messages")).json()["items"]
+        found = (await self.client.get(f"/api/v1/chats/{session}/messages")).json()["items"]
         return Told(frames, found, await asyncio.to_thread(self._run, frames[-1]["run_id"]))
 
     def _run(self, run_id: str) -> dict[str, Any]:
@@ -68,3 +71,10 @@ class House:
             database.row_factory = sqlite3.Row
             found = database.execute(RUN, (run_id.replace("-", ""),)).fetchone()
             return dict(found or database.execute(RUN, (run_id,)).fetchone())
+
+
+@asynccontextmanager
+async def opened(folder: Path, settings: Mapping[str, Any]) -> AsyncIterator[House]:
+    """A service with its data in `folder`."""
+    async with running(folder, settings) as service, service.client() as client:
+        yield House(service, folder, client)

@@ -337,6 +337,21 @@ async def test_bare_answers_count_for_the_days_budget_also_one_that_was_cut(tmp_
     assert len(model.requests) == 2
 
 
+async def test_an_answer_of_the_agent_that_was_stopped_counts_too(tmp_path: Path) -> None:
+    async with ModelServer() as model:
+        settings = scripted_model(model) | {"TOKENS_PER_USER_PER_DAY": 40}
+        async with running(tmp_path, settings) as service, service.socket() as socket:
+            await socket.hello()
+            model.hang(["Words ", "and ", "more. "])
+            await socket.send(type="question", question="What is staking, in a few words?")
+            await socket.until(type="word")
+            await socket.send(type="cancel")
+            await socket.until(type="status", status="cancelled")
+            await socket.until(type="status", status="ready")
+            await socket.send(type="question", question="And what is a validator?")
+            assert (await socket.next())["code"] == "rate_limited"
+
+
 async def test_where_sign_in_is_required_a_key_of_ours_is(tmp_path: Path) -> None:
     async with running(tmp_path, {"AUTH_REQUIRED": "true"}) as service, service.client() as http:
         account = {"username": "ada", "email": "ada@example.com", "password": "correct horse battery staple"}

@@ -24,12 +24,11 @@ from tests.e2e.faults import (
     WHOLE,
     date,
 )
-from tests.e2e.service import Service, running
-from tests.e2e.stored import House
+from tests.e2e.stored import House, opened
 from tests.model_server import ModelServer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-RUN_SECONDS = 4.0
+RUN_SECONDS = 3.0
 SETTINGS = {
     "PROVIDER_MAX_RETRIES": 1,
     "PROVIDER_MAX_CONCURRENT": 1,  # a fault that kept its place in the line would end all that follows
@@ -50,17 +49,16 @@ async def far_end() -> AsyncIterator[ModelServer]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def house(far_end: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
-    folder = tmp_path_factory.mktemp("with")
-    async with running(folder, scripted_model(far_end) | SETTINGS) as service:
-        yield House(service, folder)
+    async with opened(tmp_path_factory.mktemp("with"), scripted_model(far_end) | SETTINGS) as house:
+        yield house
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def alone(far_end: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
     """Nothing stands in for the model."""
-    folder = tmp_path_factory.mktemp("without")
-    async with running(folder, scripted_model(far_end) | SETTINGS | {"MODEL_FALLBACKS": "none"}) as service:
-        yield House(service, folder)
+    settings = scripted_model(far_end) | SETTINGS | {"MODEL_FALLBACKS": "none"}
+    async with opened(tmp_path_factory.mktemp("without"), settings) as house:
+        yield house
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -102,8 +100,7 @@ async def test_where_nothing_stands_in_the_failure_is_the_answer(name: str, alon
     assert len(model.requests) == fault.tries
     assert told.kept == ("error", "", None)
     assert (told.run["outcome"], told.run["error_message"]) == (fault.code, end["message"])
-    async with alone.service.client() as client:
-        answer = await client.post("/ask", json={"question": QUESTION})
+    answer = await alone.client.post("/ask", json={"question": QUESTION})
     said = answer.json()
     assert (answer.status_code, said["type"], said["code"]) == (fault.status, fault.code, fault.status)
     assert said["detail"] == end["message"]
@@ -150,11 +147,10 @@ async def test_over_http_a_broken_answer_is_an_error_and_its_text_is_in_the_chat
     house: House, model: ModelServer
 ) -> None:
     IN_MID_ANSWER["half a stream"].script(model)
-    async with house.service.client() as client:
-        whole = await client.post("/v2/ask", json={"question": QUESTION})
-        assert (whole.status_code, whole.json()["type"]) == (502, PROTOCOL)
-        chat = (await client.post("/api/v1/chats", json={})).json()["id"]
-        kept = await client.post(f"/api/v1/chats/{chat}/messages", json={"content": QUESTION})
+    whole = await house.client.post("/v2/ask", json={"question": QUESTION})
+    assert (whole.status_code, whole.json()["type"]) == (502, PROTOCOL)
+    chat = (await house.client.post("/api/v1/chats", json={})).json()["id"]
+    kept = await house.client.post(f"/api/v1/chats/{chat}/messages", json={"content": QUESTION})
     assert kept.status_code == 201
     answer = kept.json()["assistant_message"]
     assert (answer["status"], answer["content"]) == ("error", PARTIAL)
@@ -220,30 +216,27 @@ async def test_words_for_ever_end_with_the_time_and_say_so(house: House, model: 
 
 async def test_the_circuit_opens_and_what_stands_in_answers_at_once(tmp_path: Path, model: ModelServer) -> None:
     settings = {**scripted_model(model), "PROVIDER_MAX_RETRIES": 0, "CIRCUIT_OPEN_SECONDS": 1.0}
-    async with running(tmp_path, settings) as service:
-        house = House(service, tmp_path)
+    async with opened(tmp_path, settings) as house:
         model.status(500)
         for _ in range(5):
             assert (await house.ask(QUESTION)).end["model"] == "extractive"
-        opened = time.monotonic()
+        since = time.monotonic()
         told = await house.ask(QUESTION)
         assert told.kept == ("complete", told.text, "extractive")
         assert len(model.requests) == 5, "it is not asked while its circuit is open"
-        assert await metric(service, 'provider_circuit_state{provider="openai"}') == 2
-        assert await metric(service, 'provider_requests_total{outcome="circuit_open",provider="openai"}') == 1
-        async with service.client() as client:
-            state = (await client.get("/api/v1/models/status")).json()["openai"]
-        assert (state["available"], time.monotonic() - opened < 1.0) == (False, True)
+        assert await metric(house, 'provider_circuit_state{provider="openai"}') == 2
+        assert await metric(house, 'provider_requests_total{outcome="circuit_open",provider="openai"}') == 1
+        state = (await house.client.get("/api/v1/models/status")).json()["openai"]
+        assert (state["available"], time.monotonic() - since < 1.0) == (False, True)
         model.clear()
         model.reply("It is back.")
-        await asyncio.sleep(max(0.0, opened + 1.05 - time.monotonic()))
+        await asyncio.sleep(max(0.0, since + 1.05 - time.monotonic()))
         assert (await house.ask(QUESTION)).text == "It is back."
-        assert await metric(service, 'provider_circuit_state{provider="openai"}') == 0
+        assert await metric(house, 'provider_circuit_state{provider="openai"}') == 0
 
 
-async def metric(service: Service, name: str) -> float:
-    async with service.client() as client:
-        text = (await client.get("/metrics")).text
+async def metric(house: House, name: str) -> float:
+    text = (await house.client.get("/metrics")).text
     return next(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(f"{name} "))
 
 
@@ -255,9 +248,8 @@ async def test_neither_key_nor_question_is_in_a_log_line_or_a_metric(
         model.clear()
         BEFORE_THE_FIRST_WORD[name].script(model)
         await house.ask(QUESTION)
-    for service in (house.service, alone.service):
-        async with service.client() as client:
-            told = [(await client.get(path)).text for path in ("/metrics", "/health", "/session/stats", "/ws/stats")]
-        for text in ("".join(service.raw), *told):
-            assert all(one not in text for one in (API_KEY, "question4711", PARTIAL))
-        assert [line for line in service.log if line.get("level") in ("error", "critical")] == []
+    for one in (house, alone):
+        told = [(await one.client.get(path)).text for path in ("/metrics", "/health", "/session/stats", "/ws/stats")]
+        for text in ("".join(one.service.raw), *told):
+            assert all(secret not in text for secret in (API_KEY, "question4711", PARTIAL))
+        assert [line for line in one.service.log if line.get("level") in ("error", "critical")] == []

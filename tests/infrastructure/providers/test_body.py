@@ -7,6 +7,7 @@ from contextvars import ContextVar
 import aiohttp
 import pytest
 
+from infrastructure.errors import ProviderProtocolError
 from infrastructure.providers.body import TellingConnector, read_body
 from tests.model_server import ModelServer
 from tests.model_wire import LAST_CHUNK, STREAM_HEAD, Exchange
@@ -123,6 +124,6 @@ async def test_a_connection_that_breaks_in_the_chunked_coding_fails(
 
     server.script(answer)
     async with client.post(server.url + URL, json={}) as response:
-        with pytest.raises(aiohttp.ClientError):
+        with pytest.raises(ProviderProtocolError, match="broken HTTP"):
             async with asyncio.timeout(5):
                 await read_body(response, take)
