@@ -82,7 +82,7 @@ class CachedAnswers:
             scope.partitions, None if scope.only is None else sorted(scope.only), sorted(scope.first),
             persona.id, persona.prompt, persona.answers,
             sorted(spec.name for spec in self.generation.tools.offered(context.tools)),
-            model.name, model.model, self.embedding_model(),
+            model.name, model.model, self.embedding_model(), list(self.generation.links.hosts),
             context.rag_mode, context.temperature, context.max_tokens, context.stop, context.options,
         )  # fmt: skip
         return blake2b(orjson.dumps(parts), digest_size=32).digest()
