@@ -14,7 +14,7 @@ EVAL_VENV := .venv-eval
 ROUNDS ?= 3
 CRASHES ?= 100
 .DEFAULT_GOAL := help
-.PHONY: help install run run-local dev test test-fast test-slow test-crash lint format bench bench-compare bench-peers bench-peers-run eval fit-confidence lock clean
+.PHONY: help install run run-local dev test test-fast test-slow test-crash screenshots lint format bench bench-compare bench-peers bench-peers-run eval fit-confidence lock clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,6 +33,10 @@ $(VENV)/.installed-dev: requirements-dev.txt | $(VENV)/.installed
 	$(PIP) -r requirements-dev.txt
 	@touch $@
 
+# What the tests use besides Python, see the script. Not marked as done while something is missing: it is tried again.
+$(VENV)/.installed-tools: tests/install_tools.sh tests/browser/package-lock.json | $(VENV)/.installed
+	@if sh tests/install_tools.sh $(BIN); then touch $@; fi
+
 install: $(VENV)/.installed $(VENV)/.linked ## Make .venv with the locked requirements
 
 run: install ## Migrate and serve on 127.0.0.1:8000
@@ -45,10 +49,10 @@ run-local: install ## Serve with a model on this machine: GGUF=path, else SmolLM
 	$(BIN)/python -c 'import xllamacpp' 2>/dev/null || $(BIN)/python -m pip install --quiet -r requirements-local.txt
 	exec $(BIN)/python -m infrastructure.providers.local_server $(GGUF) --with $(BIN)/askgraph serve
 
-test: install $(VENV)/.installed-dev lint ## Lint, types, import rules, all tests, coverage floor
+test: install $(VENV)/.installed-dev $(VENV)/.installed-tools lint ## Lint, types, import rules, all tests, coverage floor
 	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile --cov --cov-report=term:skip-covered
 
-test-fast: install $(VENV)/.installed-dev ## Tests without the slow ones
+test-fast: install $(VENV)/.installed-dev $(VENV)/.installed-tools ## Tests without the slow ones
 	$(BIN)/python -m pytest -m "not model and not slow" -n auto --dist loadfile -x -q
 
 test-slow: install $(VENV)/.installed-dev ## What `make test` leaves out: restarts on PostgreSQL
@@ -56,6 +60,9 @@ test-slow: install $(VENV)/.installed-dev ## What `make test` leaves out: restar
 
 test-crash: install $(VENV)/.installed-dev ## Kill the service under load a hundred times on each database; nothing may be lost
 	CRASHES=$(CRASHES) $(BIN)/python -m pytest -q -s tests/e2e/test_crash.py
+
+screenshots: install $(VENV)/.installed-dev $(VENV)/.installed-tools ## Take the guides' pictures anew, into docs/images
+	$(BIN)/python -m tests.browser.screenshots
 
 lint: install $(VENV)/.installed-dev ## ruff, mypy --strict, import rules
 	$(BIN)/ruff check .
@@ -109,6 +116,6 @@ lock: ## Lock the requirements anew, with hashes (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --extra build --extra dev -c requirements.txt -o requirements-dev.txt pyproject.toml
 
 clean: ## Remove what was installed, built and cached; data/ stays
-	rm -rf $(VENV) $(BENCH_VENV) $(PEERS_VENV) $(EVAL_VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* .import_linter_cache
+	rm -rf $(VENV) $(BENCH_VENV) $(PEERS_VENV) $(EVAL_VENV) tests/browser/node_modules build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find cache -mindepth 1 ! -name .gitkeep -delete

@@ -9,11 +9,10 @@ import orjson
 import structlog
 
 from agents.approvals import NO_CALL
-from agents.questions import clean_question, clean_request_id
-from agents.runner import Ask
 from backend.container import Container
 from backend.schemas import frames
 from backend.socket_auth import turn_away
+from backend.socket_questions import asked
 from backend.streaming import gap_frames
 from infrastructure.errors import AskGraphError, InvalidInput, NotFound, RateLimited, Unauthorized
 from infrastructure.event_log.entry import Batch, Entry
@@ -21,7 +20,6 @@ from infrastructure.websocket_manager import POLICY, RESTARTING, Connection, Con
 from middleware.authentication import SIGN_IN, STORAGE_ERRORS, identify, no_storage
 from middleware.rate_limit import counted_as
 from services.principals import Principal
-from services.sessions import parse_session_id
 
 log = structlog.get_logger()
 MAX_BAD_FRAMES = 10
@@ -97,18 +95,16 @@ class AskSocket:
         fields = frame.get("data", frame)
         if not isinstance(fields, dict):
             raise InvalidInput("data must be an object.")
-        question = clean_question(fields.get("question"), self._parts.settings.question_max_chars)
-        session_id = parse_session_id(fields.get("session_id")) or self._session_id
-        request_id = clean_request_id(fields.get("request_id"))
         caller = counted_as(self._principal, self._address)
+        ask = await asked(
+            fields, self._parts, session_id=self._session_id, caller=caller, owner=self._principal.user_id,
+            unused=self._session_unused,
+        )  # fmt: skip
         self._parts.limit.require(caller)
         self._make_room()
         self._parts.metrics.queries.inc()
-        fresh = self._session_unused and fields.get("session_id") is None
-        if session_id == self._session_id:
+        if ask.session_id == self._session_id:
             self._session_unused = False
-        owner = self._principal.user_id
-        ask = Ask(question, caller, session_id, True, request_id, owner=owner, fresh=fresh)
         run = await self._parts.runner.start(ask)
         if run.id not in self._following:
             self._follow(run.id, 0)

@@ -38,6 +38,7 @@ def background_work(container: "Container") -> tuple[Coroutine[Any, Any, None], 
         sweep_storage(container),
         watch_credentials(container),
         measure_lag(container.metrics),
+        container.figures.close_slots(),
     )
 
 
@@ -109,4 +110,6 @@ async def measure_lag(metrics: Metrics) -> None:
     while True:
         due = loop.time() + LAG_SECONDS
         await asyncio.sleep(LAG_SECONDS)
-        metrics.loop_lag.observe(max(0.0, loop.time() - due))
+        late = max(0.0, loop.time() - due)
+        metrics.loop_lag.observe(late)
+        metrics.lately.loop_lag(late)

@@ -1,14 +1,14 @@
-"""The command line: `askgraph serve`, `ask "…"`, `index`, `migrate`, `create-admin`."""
+"""The command line: `askgraph serve`, `ask "…"`, `chat`, `index`, `migrate`, `create-admin`."""
 
 import asyncio
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
-from pydantic import ValidationError
 
-from backend.settings import Settings
+if TYPE_CHECKING:  # `chat` has none, and is not to wait for them
+    from backend.settings import Settings
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -48,6 +48,20 @@ def ask(question: Annotated[str, typer.Argument(help="What you want to know.")])
     from backend.ask_once import ask_once
 
     raise typer.Exit(asyncio.run(ask_once(_settings(), question)))
+
+
+@app.command()
+def chat(
+    url: Annotated[str, typer.Option(help="Where the service is.")] = "http://127.0.0.1:8000",
+    session: Annotated[str | None, typer.Option(help="The id of a session to go on with.")] = None,
+    username: Annotated[
+        str | None, typer.Option(help="Sign in; the password is asked for. Or set ASKGRAPH_API_KEY.")
+    ] = None,
+) -> None:
+    """Ask a running service, at a prompt or in a pipe."""
+    from backend.terminal.chat import chat
+
+    raise typer.Exit(chat(url, session, username))
 
 
 @app.command()
@@ -96,7 +110,7 @@ def create_admin(
     raise typer.Exit(asyncio.run(create_admin(settings, username, email, password)))
 
 
-def _look_before(settings: Settings) -> None:
+def _look_before(settings: "Settings") -> None:
     """What would end the start is said in one line here, and not as a traceback from within it."""
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -125,8 +139,12 @@ def _end(problem: str) -> NoReturn:
     raise typer.Exit(1)
 
 
-def _settings() -> Settings:
+def _settings() -> "Settings":
     """The settings; when they make no sense, one line for each that does not, and exit status 2."""
+    from pydantic import ValidationError
+
+    from backend.settings import Settings
+
     try:
         return Settings()
     except ValidationError as error:

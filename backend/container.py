@@ -35,6 +35,7 @@ from backend.agent_parts import open_agents
 from backend.answers import open_answers
 from backend.assembly import AnySearch, Knowledge, open_knowledge, open_models
 from backend.background import background_work, end_what_was_left
+from backend.figures import Figures
 from backend.filing import open_files, open_storage, open_uploads
 from backend.indexing import open_indexing
 from backend.mcp_servers import open_mcp_servers
@@ -44,6 +45,7 @@ from backend.secret_key import load_secret_key
 from backend.settings import Settings
 from backend.tracing import open_tracing
 from backend.uploads import UploadReader
+from backend.vitals import Vitals
 from infrastructure.chat_feed.memory import MemoryChatFeed
 from infrastructure.database.engine import Database
 from infrastructure.database.models import new_id
@@ -89,6 +91,7 @@ class Container:
     settings: Settings
     version: str
     metrics: Metrics
+    figures: Figures
     limit: CallerLimit
     database: Database
     cache: CacheManager
@@ -141,6 +144,7 @@ class Container:
         grace = self.settings.shutdown_grace_seconds
         await asyncio.gather(self.runner.drain(grace), self.completions.drain(grace))
         self.feed.close()
+        self.figures.board.close()
         await self.websockets.emptied(READERS_GRACE_SECONDS)
         self.websockets.close_all()
 
@@ -251,6 +255,7 @@ def assemble(
         settings=settings,
         version=service_version(),
         metrics=metrics,
+        figures=_figures(settings, metrics, knowledge, sessions, runner, websockets, stack),
         limit=limit,
         database=knowledge.database,
         cache=knowledge.cache,
@@ -284,6 +289,20 @@ def assemble(
         sent_frames=metrics.ws_messages.labels("out", "run"),
         new_id=new_id,
     )
+
+
+def _figures(
+    settings: Settings, metrics: Metrics, knowledge: Knowledge, sessions: SessionManager, runner: Runner,
+    websockets: WebSocketManager, stack: AsyncExitStack,
+) -> Figures:  # fmt: skip
+    watched: dict[str, Callable[[], float]] = {
+        "connections": lambda: websockets.stats()["active_connections"],
+        "runs": lambda: runner.active,
+        "sessions": lambda: sessions.active,
+    }
+    figures = Figures(metrics, knowledge.database, knowledge.search.serving, Vitals(settings.data_dir), watched)
+    stack.push_async_callback(figures.aclose)
+    return figures
 
 
 def _tools(settings: Settings, knowledge: Knowledge, mcp_servers: McpServers) -> Registry:

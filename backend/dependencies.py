@@ -10,7 +10,7 @@ from fastapi import Depends, Header, Request
 from fastapi.security.utils import get_authorization_scheme_param
 
 from backend.container import Container
-from infrastructure.errors import Forbidden, Unauthorized
+from infrastructure.errors import Forbidden, OperatorUnknown, Unauthorized
 from services.principals import ANONYMOUS, Principal
 
 
@@ -63,13 +63,13 @@ async def require_operator(request: Request, parts: Parts, caller: CallerAddress
     """Operations pages: open in development; by OPERATIONS_TOKEN where it is set; else, in production, from near only.
 
     Raises:
-        Unauthorized: the token is missing or wrong.
+        OperatorUnknown: the token is missing or wrong.
         Forbidden: no token is set, and the caller is neither on loopback nor on a private address.
     """
     settings = parts.settings
     if settings.operations_token is not None:
         if not _same(_presented(request), settings.operations_token.get_secret_value()):
-            raise Unauthorized("This page needs the operations token.")
+            raise OperatorUnknown("This page needs the operations token.")
     elif settings.production and not _near(caller):
         raise Forbidden("This page is not open to the public.")
 

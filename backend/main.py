@@ -10,6 +10,7 @@ from starlette.middleware import Middleware
 
 from backend.container import open_container, service_version
 from backend.filing import upload_limit
+from backend.log_secrets import secret_values
 from backend.routers import (
     agents,
     approvals,
@@ -19,6 +20,7 @@ from backend.routers import (
     chat_events,
     chats,
     conversations,
+    dashboard,
     embedding_models,
     files,
     health,
@@ -61,7 +63,7 @@ to 110 ms late.
 """
 ROUTERS = (
     ask, approvals, ws, auth, chats, messages, chat_events, files, knowledge, sessions, conversations, chat, health,
-    operations, pages, embedding_models, models, openai, agents, stats,
+    operations, dashboard, pages, embedding_models, models, openai, agents, stats,
 )  # fmt: skip
 RATE_HEADERS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After")
 EXPOSED_HEADERS = ("X-Request-ID", "X-Session-ID", "X-Run-ID", *RATE_HEADERS)
@@ -78,7 +80,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        configure_logging(settings.log_level, settings.log_style, settings.log_dir)
+        configure_logging(settings.log_level, settings.log_style, settings.log_dir, secret_values(settings))
         async with open_container(settings, metrics, limit) as container:
             app.state.container = container
             gc.collect()

@@ -7,6 +7,7 @@ import re
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -281,6 +282,19 @@ class Settings(
     @property
     def production(self) -> bool:
         return self.environment == "production"
+
+    @model_validator(mode="after")
+    def _one_way_in_for_each_endpoint(self) -> "Settings":
+        openai = self.openai_api_key
+        for name, url, key in (
+            ("OPENAI_BASE_URL", self.openai_base_url, openai or self.embeddings_api_key),
+            ("AIHUB_URL", self.aihub_url, self.aihub_client_id),
+            ("EMBEDDINGS_BASE_URL", self.embeddings_base_url, self.embeddings_api_key or openai),
+            ("RERANKER_BASE_URL", self.reranker_base_url, self.reranker_api_key),
+        ):
+            if url and key and "@" in urlsplit(url).netloc:
+                raise ValueError(f"{name} holds a user name, and there is a key: an endpoint takes one of them")
+        return self
 
     @model_validator(mode="after")
     def _a_database_that_can_search(self) -> "Settings":

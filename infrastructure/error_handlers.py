@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from infrastructure.database.engine import is_unavailable
-from infrastructure.errors import AskGraphError, StorageUnavailable
+from infrastructure.errors import AskGraphError, StorageUnavailable, Unauthorized
 from infrastructure.openai_errors import is_openai_path, openai_response
 
 log = structlog.get_logger()
@@ -88,6 +88,8 @@ def install_error_handlers(app: FastAPI, on_error: OnError) -> None:
         assert isinstance(error, AskGraphError)  # noqa: S101  registered for this type
         on_error(error.kind)
         headers = retry_after_header(error.retry_after)
+        if isinstance(error, Unauthorized):
+            headers["WWW-Authenticate"] = error.challenge
         more: dict[str, Any] = {}
         if error.kind == "validation_error":
             more["errors"] = [{"loc": ["body"], "msg": error.message}]

@@ -3,6 +3,7 @@
     AskGraphError
     ├── InvalidInput          what the caller sent cannot be used
     ├── Unauthorized          who is calling is not known, and must be
+    │   └── OperatorUnknown      the same on the operations pages
     ├── Forbidden             known, and not allowed
     ├── NotFound              no such thing, or not the caller's
     ├── Conflict              the state of things forbids it now
@@ -44,6 +45,13 @@ class InvalidInput(AskGraphError):
 
 class Unauthorized(AskGraphError):
     kind = "unauthorized"
+    challenge = "Bearer"  # what WWW-Authenticate says
+
+
+class OperatorUnknown(Unauthorized):
+    """Asks a browser to ask for a password, too."""
+
+    challenge = 'Basic realm="AskGraph operations", charset="UTF-8"'
 
 
 class Forbidden(AskGraphError):

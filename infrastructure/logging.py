@@ -3,41 +3,45 @@
 Loggers of libraries (uvicorn, asyncio, alembic …) go through the same formatter.
 """
 
-import json
 import logging
-import logging.handlers
-import re
 import sys
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import orjson
 import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import Processor
 
-LOG_FILE_BYTES = 10 * 1024 * 1024
-LOG_FILES = 5
-SECRET_NAME = re.compile(r"(authorization|api[_-]?key|token|secret|password|cookie)$", re.IGNORECASE)
-SECRET_TEXT = re.compile(
-    r"(?i)\b(?:bearer\s+\S+|(?:sk|ask)[-_][A-Za-z0-9_-]{8,}|eyJ[\w-]{8,}\.[\w-]+\.[\w-]*)|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"
-)
+from infrastructure.log_files import LogFile, Stdout
+from infrastructure.log_ids import add_ids
+from infrastructure.log_lines import console_line, json_line
+from infrastructure.log_secrets import HIDDEN, SECRET_TEXT, hide_secrets, hider
+from infrastructure.log_warnings import log_warnings
+
+__all__ = ["HIDDEN", "SECRET_TEXT", "configure_logging", "hide_secrets"]
+
+OURS = ("access", "agents", "backend", "infrastructure", "middleware", "services")
 NOISY = ("uvicorn.access", "watchfiles", "httpx", "httpcore", "alembic", "aiosqlite", "markdown_it", "websocket")
-MAX_DEPTH = 6  # of values inside values
-HIDDEN = "[hidden]"
+
+log = structlog.get_logger(__name__)
 
 
 def configure_logging(
-    level: str = "INFO", format: Literal["json", "console"] | None = None, folder: Path | None = None
+    level: str = "INFO",
+    format: Literal["json", "console"] | None = None,
+    folder: Path | None = None,
+    secrets: Iterable[str] = (),
 ) -> None:
     """Set up structlog and the standard library's root logger, once a process.
 
     `format` None means console where stdout is a terminal, else JSON. With `folder` lines go to
-    `folder/askgraph.log` as well, rotated at 10 MiB, five files kept.
+    `folder/askgraph.log` as well, rotated at 10 MiB, five files kept; where that cannot be written, an error line says
+    so and stdout has them alone. `secrets` are hidden wherever they stand, besides what looks like one. DEBUG is for
+    the service's own loggers: libraries say there what they send and get, which is people's.
     """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        add_ids,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -51,20 +55,32 @@ def configure_logging(
     # What no line says need not be found out (the standard library's own advice): a line costs a third less so.
     logging._srcfile = None  # documented there, though its name is private
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    hide = hider(secrets)
+    for former in [handler for handler in logging.getLogger().handlers if isinstance(handler, LogFile)]:
+        former.close()  # it would keep the file's name to itself
     console = format == "console" or (format is None and sys.stdout.isatty())
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout)]
-    handlers[0].setFormatter(_formatter(shared, console))
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = logging.handlers.RotatingFileHandler(
-            folder / "askgraph.log", maxBytes=LOG_FILE_BYTES, backupCount=LOG_FILES, encoding="utf-8"
-        )
-        file.setFormatter(_formatter(shared, console=False))
-        handlers.append(file)
-    logging.basicConfig(handlers=handlers, level=level, force=True)
+    handlers: list[logging.Handler] = [Stdout()]
+    handlers[0].setFormatter(_formatter(shared, hide, console))
+    fault = _add_file(handlers, folder, _formatter(shared, hide, console=False)) if folder is not None else None
+    logging.basicConfig(handlers=handlers, level="INFO" if level == "DEBUG" else level, force=True)
+    for ours in OURS:
+        logging.getLogger(ours).setLevel(level)
     for noisy in NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     logging.getLogger("uvicorn.error").addFilter(_without_handshakes)
+    log_warnings()
+    if fault is not None:
+        log.error("LOG_DIR cannot be written: lines go to stdout only", error=type(fault).__name__)
+
+
+def _add_file(handlers: list[logging.Handler], folder: Path, formatter: logging.Formatter) -> OSError | None:
+    try:
+        file = LogFile(folder)
+    except OSError as error:
+        return error
+    file.setFormatter(formatter)
+    handlers.append(file)
+    return None
 
 
 def _without_handshakes(record: logging.LogRecord) -> bool:
@@ -72,49 +88,13 @@ def _without_handshakes(record: logging.LogRecord) -> bool:
     return not str(record.msg).startswith('%s - "WebSocket')
 
 
-def hide_secrets(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Replace values that are secrets by their name, and keys and bearer tokens inside texts."""
-    for name, value in event.items():
-        event[name] = _hidden(name, value, MAX_DEPTH)
-    return event
-
-
-@lru_cache(1024)
-def _is_secret(name: str) -> bool:
-    return SECRET_NAME.search(name) is not None
-
-
-def _hidden(name: object, value: Any, depth: int) -> Any:
-    if isinstance(name, str) and _is_secret(name):
-        return HIDDEN
-    if isinstance(value, str):
-        return SECRET_TEXT.sub(HIDDEN, value)
-    if isinstance(value, dict) and depth:
-        return {key: _hidden(key, inner, depth - 1) for key, inner in value.items()}
-    if isinstance(value, list | tuple) and depth:
-        return [_hidden(None, inner, depth - 1) for inner in value]
-    return value
-
-
-def _formatter(shared: Sequence[Processor], console: bool) -> logging.Formatter:
-    last: Processor = (
-        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)  # no local variables
-        if console
-        else structlog.processors.JSONRenderer(_json)
-    )
+def _formatter(shared: Sequence[Processor], hide: Processor, console: bool) -> logging.Formatter:
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=list(shared),
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             structlog.processors.format_exc_info,
-            hide_secrets,
-            last,
+            hide,
+            *(console_line() if console else (json_line(),)),
         ],
     )
-
-
-def _json(event: dict[str, Any], **_: Any) -> str:
-    try:
-        return orjson.dumps(event, default=repr).decode()
-    except TypeError:  # what JSON has no word for: a lone surrogate, a number of more than 64 bits, a key that is none
-        return json.dumps(event, default=repr, skipkeys=True)

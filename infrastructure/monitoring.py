@@ -1,40 +1,62 @@
 """Prometheus metrics: every name that dashboards read, in a registry of its own, with bounded label sets."""
 
+import asyncio
+import os
 import time
-from collections import deque
+from collections.abc import Callable
 
-import psutil
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
 
-from infrastructure.histogram import LoopHistogram
+from infrastructure.counter import LoopCounters
+from infrastructure.exposition import Registry
+from infrastructure.histogram import LoopHistogram, LoopHistograms
 from infrastructure.label_names import LabelNames
+from infrastructure.log_ids import current_ids
+from infrastructure.process_use import ProcessUse
 from infrastructure.providers.types import Usage
+from infrastructure.run_figures import RunFigures
+from infrastructure.shared_values import Value, shared_folder
+from infrastructure.worker_files import WorkerFiles
 
-SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+"""Of runs and requests. The last one is behind what a run may take, RUN_MAX_SECONDS (180), with its time in line."""
 TOKEN_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+"""Between tokens: from a small model on a large machine, to one that stalls."""
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"}
-RECENT = 512  # finished runs that the figures of /agent-stats are made of
 
 
 class Metrics:
-    """Counts what happens. Label values come from closed sets: a stranger cannot add a series."""
+    """Counts what happens. Label values come from closed sets: a stranger cannot add a series.
+
+    Where PROMETHEUS_MULTIPROC_DIR is in the environment the workers of a service share their numbers there, and a
+    scrape of any has the sum.
+
+    Raises:
+        OSError: that folder cannot be used.
+    """
 
     def __init__(self, app_version: str) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a series a counter that nobody reads; untyped there
-        self.registry = registry = CollectorRegistry()
+        folder = shared_folder()
+        self._workers = WorkerFiles(folder) if folder is not None else None  # before the first number is
+        self.registry = registry = Registry()
         self.started = time.time()
         self.last_call: str | None = None  # how the latest call of a model ended: `ok`, or an error's kind
-        self.recent_seconds: deque[float] = deque(maxlen=RECENT)
-        self.http_requests = Counter(
-            "http_requests", "HTTP requests.", ["method", "endpoint", "status_code"], registry=registry
+        self.lately = RunFigures()
+        self.http_requests = LoopCounters(
+            "http_requests", "HTTP requests.", ["method", "endpoint", "status_code"], registry
         )
-        self.http_seconds = Histogram(
-            "http_request_duration_seconds", "Time until the response's last byte.", ["method", "endpoint"],
-            buckets=SECONDS, registry=registry,
+        self.http_seconds = LoopHistograms(
+            "http_request_duration_seconds", "Time until the response's last byte.", ["method", "endpoint"], SECONDS,
+            registry,
         )  # fmt: skip
+        self._routes: dict[tuple[str, str, int], tuple[Value, LoopHistogram]] = {}
         self.ws_connections = Counter("websocket_connections", "WebSocket connections accepted.", registry=registry)
-        self.ws_active = Gauge("websocket_active_connections", "WebSocket connections open.", registry=registry)
+        self.ws_active = Gauge(
+            "websocket_active_connections", "WebSocket connections open.", registry=registry,
+            multiprocess_mode="livesum",
+        )  # fmt: skip
         self.ws_messages = Counter(
             "websocket_messages", "WebSocket messages.", ["direction", "message_type"], registry=registry
         )
@@ -45,7 +67,8 @@ class Metrics:
         self.confidence = Histogram(
             "agent_confidence_score", "Final confidence of complete answers.", buckets=SHARES, registry=registry
         )
-        self.sessions = Gauge("active_sessions_total", "Sessions held.", registry=registry)
+        self.sessions = Gauge("active_sessions_total", "Sessions held.", registry=registry, multiprocess_mode="livesum")
+        self._held_sessions: Callable[[], int] = lambda: 0
         self.cache_operations = Counter(
             "cache_operations", "Cache look-ups and writes.", ["operation", "result"], registry=registry
         )
@@ -75,35 +98,62 @@ class Metrics:
             "provider_requests", "Calls of a model provider.", ["provider", "outcome"], registry=registry
         )
         self.circuit = Gauge(
-            "provider_circuit_state", "0 closed, 1 half open, 2 open.", ["provider"], registry=registry
+            "provider_circuit_state",
+            "0 closed, 1 half open, 2 open.",
+            ["provider"],
+            registry=registry,
+            multiprocess_mode="livemax",
         )
         self.traces_dropped = Counter(
             "traces_dropped", "Traces of runs that were not sent.", ["reason"], registry=registry
         )
-        self._system_gauges(registry, app_version)
-        self.first_token = self.ttft.observe
-        self.next_token = self.inter_token.observe
+        self._local = self._of_this_host(app_version)
+        registry.register(self._local)  # a registry is a collector, too; untyped there
+        self.first_token = _both(self._first_token, self.lately.first_token)
+        self.next_token = _both(self.inter_token.observe, self.lately.next_token)
 
-    def _system_gauges(self, registry: CollectorRegistry, app_version: str) -> None:
-        process = psutil.Process()
-        memory = Gauge("system_memory_usage_bytes", "Resident memory of this process.", registry=registry)
-        memory.set_function(lambda: process.memory_info().rss)
-        cpu = Gauge("system_cpu_usage_percent", "CPU of this process since the last scrape.", registry=registry)
-        cpu.set_function(lambda: process.cpu_percent(None))
-        Info("app", "The service.", registry=registry).info({"version": app_version, "name": "askgraph"})
+    def _of_this_host(self, app_version: str) -> CollectorRegistry:
+        """What is no worker's number to share: it is found when somebody looks."""
+        local, workers = CollectorRegistry(), self._workers
+        local.register(ProcessUse((lambda: workers.living) if workers else lambda: (os.getpid(),)))
+        Info("app", "The service.", registry=local).info({"version": app_version, "name": "askgraph"})
+        return local
+
+    def count_sessions(self, held: Callable[[], int]) -> None:
+        """Have `held` asked how many sessions this process holds."""
+        self._held_sessions = held
+
+    async def scrape(self, openly: bool) -> bytes:
+        """Prometheus' text; `openly`: OpenMetrics, with examples where the numbers are in memory."""
+        self._share()
+        if self._workers is None:
+            return self.registry.text(openly)
+        return await asyncio.to_thread(self._workers.text, self._local, openly)
+
+    def _share(self) -> None:
+        """Tell the other workers what is not told at once: what is observed with every token, and what is held."""
+        self.sessions.set(self._held_sessions())
+        for histogram in (self.run_seconds, self.ttft, self.inter_token):
+            histogram.share()
 
     # What the runner tells.
 
     def run_finished(self, outcome: str, seconds: float, confidence: float | None, model: str, usage: Usage) -> None:
-        self.runs.labels(outcome).inc()
-        self.run_seconds.observe(seconds)
-        self.recent_seconds.append(seconds)
+        run_id = current_ids().get("run_id")
+        self.runs.labels(outcome).inc(exemplar={"run_id": run_id} if run_id else None)
+        self.run_seconds.observe_run(seconds, run_id)
+        self.lately.run_finished(outcome, seconds, usage)
         if confidence is not None:
             self.confidence.observe(confidence)
         if usage.prompt_tokens or usage.completion_tokens:
             model = self.models.label(model)
             self.tokens.labels("prompt", model).inc(usage.prompt_tokens)
             self.tokens.labels("completion", model).inc(usage.completion_tokens)
+        if self._workers is not None:
+            self._share()
+
+    def _first_token(self, seconds: float) -> None:
+        self.ttft.observe_run(seconds, current_ids().get("run_id"))
 
     def stopped(self, seconds: float) -> None:
         self.stop_seconds.observe(seconds)
@@ -124,8 +174,30 @@ class Metrics:
     def request(self, method: str, endpoint: str, status: int, seconds: float) -> None:
         """`endpoint` is a route's template, or `unmatched`; never a raw path."""
         method = method if method in METHODS else "OTHER"
-        self.http_requests.labels(method, endpoint, str(status)).inc()
-        self.http_seconds.labels(method, endpoint).observe(seconds)
+        known = self._routes.get((method, endpoint, status))
+        if known is None:
+            series = (
+                self.http_requests.labels(method, endpoint, str(status)),
+                self.http_seconds.labels(method, endpoint),
+            )
+            known = self._routes[method, endpoint, status] = series
+        requests, times = known
+        requests.inc(1)
+        times.observe(seconds)
+        if self._workers is not None:
+            times.share()
+        self.lately.answered(endpoint, status)
 
     def error(self, kind: str) -> None:
         self.errors.labels(kind).inc()
+        self.lately.errors.seen(kind)
+
+
+def _both(count: Callable[[float], None], note: Callable[[float], None]) -> Callable[[float], None]:
+    """Told with every token: as little as there can be around two calls."""
+
+    def told(seconds: float) -> None:
+        count(seconds)
+        note(seconds)
+
+    return told

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import structlog
 
+from infrastructure.log_ids import bind_ids
 from infrastructure.monitoring import Metrics
 
 log = structlog.get_logger()
@@ -200,6 +201,7 @@ class WebSocketManager:
             self._refused += 1
             return None
         connection = Connection(peer, address, self._heartbeat, self._heartbeat_seconds, self._send_timeout)
+        bind_ids(connection_id=connection.id)
         self._connections[connection.id] = connection
         self._addresses[address] += 1
         self._accepted += 1

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from infrastructure.error_handlers import retry_after_header
 from infrastructure.errors import AskGraphError, StorageUnavailable, Unauthorized
+from infrastructure.log_ids import bind_ids
 from infrastructure.openai_errors import is_openai_path
 from middleware.refusal import refuse
 from services.principals import ANONYMOUS, Principal
@@ -27,8 +28,8 @@ OURS = re.compile(rf"{KEY_PREFIX}|[^.]*\.[^.]*\.[^.]*\Z")  # a key, or a JWT's t
 STORAGE_ERRORS = (SQLAlchemyError, OSError)  # the latter where no connection can be made
 
 OPERATIONS = frozenset(
-    {"/metrics", "/dashboard", "/health-status", "/system-metrics", "/performance-stats", "/agent-stats",
-     "/session/stats", "/ws/stats", "/rate-limit/status"}
+    {"/metrics", "/dashboard", "/dashboard/events", "/health-status", "/system-metrics", "/performance-stats",
+     "/agent-stats", "/session/stats", "/ws/stats", "/rate-limit/status"}
 )  # fmt: skip
 """They have a rule of their own, and their own token may come as Bearer (`backend.dependencies.require_operator`)."""
 OPEN = frozenset(
@@ -133,7 +134,7 @@ def credentials(scope: Scope) -> list[str]:
 
 
 async def identify(accounts: Authenticator, shown: Iterable[str]) -> Principal:
-    """Whose credential this is. One may be shown twice, but not two.
+    """Whose credential this is, on log lines too from here on. One may be shown twice, but not two.
 
     Raises:
         Unauthorized: it is not valid.
@@ -144,9 +145,11 @@ async def identify(accounts: Authenticator, shown: Iterable[str]) -> Principal:
     if different or not SHOWN.match(presented):
         raise not_valid()
     try:
-        return await accounts.authenticate(presented)
+        principal = await accounts.authenticate(presented)
     except STORAGE_ERRORS as error:
         raise no_storage() from error
+    bind_ids(user_id=principal.user_id)
+    return principal
 
 
 def no_storage() -> StorageUnavailable:

@@ -1,11 +1,13 @@
 """A request id for every request: the client's if it is sound, else a new one; returned, and on every log line."""
 
+import asyncio
 import re
 from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from structlog.contextvars import bind_contextvars, clear_contextvars
+
+from infrastructure.log_ids import begin_ids
 
 SOUND = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
 
@@ -22,8 +24,7 @@ class RequestId:
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if SOUND.match(given) else str(uuid4())
         scope.setdefault("state", {})["request_id"] = request_id
-        clear_contextvars()
-        bind_contextvars(request_id=request_id)
+        ids = begin_ids(many=scope["type"] == "websocket", request_id=request_id)
 
         async def send_with_id(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.accept", "websocket.http.response.start"):
@@ -31,4 +32,7 @@ class RequestId:
                 MutableHeaders(scope=message)["X-Request-ID"] = request_id
             await send(message)
 
-        await self.app(scope, receive, send_with_id)
+        try:
+            await self.app(scope, receive, send_with_id)
+        finally:
+            asyncio.get_running_loop().call_soon(ids.end)  # the server's own line on what broke still has them

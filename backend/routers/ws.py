@@ -16,6 +16,7 @@ from backend.container import Container
 from backend.dependencies import Operator, Parts
 from backend.schemas import frames
 from backend.schemas.ask import error_responses
+from backend.schemas.operations import SocketStats
 from backend.server import MAX_MESSAGE_BYTES, PEER
 from backend.socket_auth import shown_in, subprotocol, turn_away
 from infrastructure.error_handlers import error_response, request_id_of
@@ -44,9 +45,9 @@ async def schema() -> dict[str, Any]:
 
 
 @router.get("/ws/stats", dependencies=[Operator], responses=error_responses(401, 403))
-async def stats(parts: Parts) -> dict[str, int | float]:
+async def stats(parts: Parts) -> SocketStats:
     """How many connections there are, and were."""
-    return parts.websockets.stats()
+    return SocketStats.model_validate(parts.websockets.stats())
 
 
 class Flood:

@@ -72,16 +72,21 @@ class _Frame(BaseModel):
 
 
 class QuestionData(_Frame):
-    question: str
+    """With `regenerates` the question is the one that is answered anew, and need not be sent."""
+
+    question: str | None = None
     session_id: str | None = None
     request_id: str | None = None
+    model_source: str | None = None  # the provider
+    model_name: str | None = None
+    edits: str | None = None  # the question's id that this one takes the place of
+    regenerates: str | None = None  # the id of a question, or of its answer
 
 
 class QuestionFrame(QuestionData):
     """Ask. `data` may hold the fields instead of the frame itself."""
 
     type: Literal["question"]
-    question: str | None = None  # type: ignore[assignment]  # with `data` it stands there
     data: QuestionData | None = None
 
 

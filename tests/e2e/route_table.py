@@ -7,6 +7,10 @@ from typing import Any
 
 CHATS, AUTH = "/api/v1/chats", "/api/v1/auth"
 FILES = "/api/v1/files"
+OPERATIONS = (
+    "/metrics", "/ws/stats", "/session/stats", "/rate-limit/status", "/health-status", "/system-metrics",
+    "/performance-stats", "/agent-stats",
+)  # fmt: skip
 AGENTS = "/api/v1/agents"
 STATS = "/api/v1/stats"
 EMBEDDERS = "/api/v1/embedding_models"
@@ -153,6 +157,7 @@ _MODELS = (
     Row("GET", f"{MODELS}/list", Rule.CALLER),
     Row("GET", f"{MODELS}/list", Rule.CALLER, query="?mode=openai"),
     Row("GET", f"{MODELS}/status", Rule.CALLER),
+    Row("GET", f"{MODELS}/choices", Rule.CALLER),
     Row("POST", f"{MODELS}/pull", Rule.ADMIN, {"model": "llama3.2"}, 503),  # no Ollama is there
 )
 OPENAI_TURN = {"model": "scripted", "messages": [{"role": "user", "content": QUESTION}]}
@@ -200,7 +205,8 @@ _RUNS = (
 _REST = (
     *(Row("GET", path, Rule.OPEN) for path in ("/health", "/health/live", "/health/ready")),
     *(Row("GET", path, Rule.OPEN, hidden=True) for path in ("/", "/docs", "/openapi.json", "/static/page.js")),
-    *(Row("GET", path, Rule.OPERATIONS) for path in ("/metrics", "/ws/stats", "/session/stats", "/rate-limit/status")),
+    *(Row("GET", path, Rule.OPERATIONS) for path in OPERATIONS),
+    *(Row("GET", path, Rule.OPERATIONS, hidden=True) for path in ("/dashboard", "/dashboard/events")),
     Row("GET", "/ws/schema", Rule.CALLER),
     Row("POST", "/mcp", Rule.CALLER, {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}, hidden=True),
 )

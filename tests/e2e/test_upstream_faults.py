@@ -26,6 +26,7 @@ from tests.e2e.faults import (
 )
 from tests.e2e.stored import House, opened
 from tests.model_server import ModelServer
+from tests.model_wire import STREAM_HEAD, Exchange
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 RUN_SECONDS = 3.0
@@ -190,8 +191,16 @@ async def test_a_pause_for_which_the_run_has_no_time_is_not_begun(alone: House, 
     assert len(model.requests) == 1
 
 
+async def nothing_for_ever(exchange: Exchange) -> None:
+    """Events, so it lives, that say nothing."""
+    await exchange.write(STREAM_HEAD)
+    while True:
+        await exchange.event({})
+        await asyncio.sleep(0.02)
+
+
 async def test_silence_ends_with_the_time_of_the_run(house: House, model: ModelServer) -> None:
-    model.drip(b'data: {"choices": []}\n\n')  # events, so it lives, that say nothing
+    model.script(nothing_for_ever)
     began = time.monotonic()
     told = await house.ask(QUESTION)
     assert RUN_SECONDS - 0.5 <= time.monotonic() - began <= RUN_SECONDS + 2

@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import generate_latest
 
 from infrastructure.label_names import MOST, LabelNames
-from infrastructure.monitoring import RECENT, Metrics
+from infrastructure.monitoring import Metrics
 from infrastructure.providers.types import Usage
 
 NAMES = (
@@ -75,7 +75,6 @@ def test_figures_are_what_was_told(metrics: Metrics) -> None:
     memory = value("system_memory_usage_bytes")
     assert memory is not None
     assert memory > 1024 * 1024
-    assert list(metrics.recent_seconds) == [0.5, 0.5]
 
 
 def test_methods_that_nobody_knows_are_one(metrics: Metrics) -> None:
@@ -116,12 +115,6 @@ def test_more_names_than_there_is_room_for_are_cut() -> None:
     names = LabelNames(3)
     names.know(["a", "b", "a", "c", "d"], lambda name: True)
     assert [names.label(name) for name in "abcde"] == ["a", "b", "c", "other", "other"]
-
-
-def test_only_so_many_runs_are_remembered(metrics: Metrics) -> None:
-    for number in range(2 * RECENT):
-        metrics.run_finished("complete", float(number), 1.0, "m", Usage())
-    assert len(metrics.recent_seconds) == RECENT
 
 
 async def test_two_services_in_one_process_count_apart() -> None:

@@ -218,8 +218,8 @@ async def test_a_stream_without_end_is_ended(server: ModelServer, make_provider:
 
 
 async def test_a_slow_stream_that_lives_is_not_ended(server: ModelServer, make_provider: MakeProvider) -> None:
-    provider = make_provider(times={"between_events": 0.15, "first_event": 0.15})
-    server.tokens(list("abcdefgh"), gap=0.05)
+    provider = make_provider(times={"between_events": 0.5, "first_event": 0.5})
+    server.tokens(list("abcdefgh"), gap=0.1)
     assert (await provider.stream(question(), Heard())).text == "abcdefgh"
 
 

@@ -87,6 +87,18 @@ async def test_a_wait_that_the_whole_budget_does_not_cover_is_not_begun(
     assert (len(server.requests), pauses, failed.value.retry_after) == (1, [], 10.0)
 
 
+async def test_a_wait_that_the_asker_does_not_have_is_not_begun(
+    server: ModelServer, provider: GuardedModel, pauses: list[float]
+) -> None:
+    server.status(429, {"retry-after": "9"})
+    server.reply("at last")
+    until = asyncio.get_running_loop().time() + 5.0
+    with pytest.raises(ProviderUnavailable, match="too much to do"):
+        await provider.stream(question(until=until), Heard())
+    assert (len(server.requests), pauses) == (1, [])
+    assert (await provider.stream(question(until=until), Heard())).text == "at last"
+
+
 async def test_all_tries_share_the_whole_budget(server: ModelServer, make_provider: MakeProvider) -> None:
     server.status(503)
     server.hang(["so far"])
