@@ -121,7 +121,12 @@ def _look_before(settings: "Settings") -> None:
     from infrastructure.database.migrate import bring_up_to_date
     from infrastructure.errors import ProviderError
     from infrastructure.providers.langchain_loading import NoChatModel
+    from infrastructure.shared_values import FOLDER_VARIABLE, check_shared_folder
 
+    try:
+        check_shared_folder()
+    except OSError as error:
+        _end(f"{FOLDER_VARIABLE} cannot be used: {type(error).__name__}")
     try:
         load_secret_key(settings, warn=False)
         check_models(settings)

@@ -211,6 +211,7 @@ def assemble(
         max_sessions=settings.max_sessions,
         ttl_seconds=settings.session_ttl_days * 86_400,
     )
+    metrics.count_sessions(sessions.__len__)
     tools = _tools(settings, knowledge, mcp_servers)
     secret = load_secret_key(settings)
     tracing = open_tracing(settings, metrics, secret, service_version(), stack)

@@ -34,3 +34,15 @@ def new_value(
     """A number of the metric `family` (`kind` is counter or histogram), exposed as `name` with those labels."""
     make = cast(Any, values).ValueClass
     return cast(Value, make(kind, family, name, tuple(labels), tuple(label_values), documentation))
+
+
+def check_shared_folder() -> None:
+    """
+    Raises:
+        OSError: the folder that the workers share cannot be made or written.
+    """
+    if name := os.environ.get(FOLDER_VARIABLE):
+        folder = Path(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError

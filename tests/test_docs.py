@@ -107,7 +107,7 @@ def test_the_diagram_has_the_references_of_the_models() -> None:
 
 
 def test_every_route_below_api_stands_in_a_guide() -> None:
-    names = ("accounts.md", "agents.md", "chats.md", "files.md", "knowledge.md", "embedding_models.md")
+    names = ("accounts.md", "agents.md", "chats.md", "files.md", "knowledge.md", "embedding_models.md", "models.md")
     guides = "".join((ROOT / "docs" / name).read_text("utf-8") for name in names)
     paths = create_app(Settings(_env_file=None)).openapi()["paths"]
     own = [re.sub(r"/\{\w+\}", "", path).removeprefix("/api/v1").rstrip("/") for path in paths if "/api/v1/" in path]

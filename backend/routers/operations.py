@@ -22,7 +22,6 @@ router = APIRouter(tags=["operations"], dependencies=[Operator], responses=error
 @router.get("/metrics", response_class=Response)
 async def metrics(request: Request, parts: Parts) -> Response:
     """Prometheus text, or OpenMetrics where `Accept` asks for it."""
-    parts.metrics.count_sessions(parts.sessions.__len__)
     openly = "application/openmetrics-text" in request.headers.get("accept", "")
     return Response(await parts.metrics.scrape(openly), media_type=OPEN_TYPE if openly else TEXT_TYPE)
 

@@ -161,7 +161,8 @@ connection.addEventListener("state", ({ detail: state }) => {
   place.querySelector(".word").textContent = stateWords(state);
 });
 byId("new-chat").addEventListener("click", newChat);
-addEventListener("hashchange", () => openChat(chatInAddress()));
+byId("skip").addEventListener("click", (event) => { event.preventDefault(); byId("question").focus(); });
+addEventListener("hashchange", () => { if (location.hash === "" || chatInAddress()) openChat(chatInAddress()); });
 
 let who = account.username;
 account.addEventListener("change", () => {

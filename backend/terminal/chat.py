@@ -3,6 +3,8 @@
 import asyncio
 import os
 import sys
+from contextlib import suppress
+from io import TextIOWrapper
 from uuid import UUID
 
 from backend.terminal.address import parse_address
@@ -21,6 +23,9 @@ def chat(url: str, session: str | None, username: str | None) -> int:
     except Failure as failure:
         sys.stderr.write(f"askgraph: {failure.message}\n")
         return 2
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # of a terminal that knows few letters
     with asyncio.Runner() as runner:
         service = Service(address, None if username else key)
         try:
@@ -31,7 +36,8 @@ def chat(url: str, session: str | None, username: str | None) -> int:
         except KeyboardInterrupt:
             return 130
         finally:
-            runner.run(service.__aexit__(None, None, None))
+            with suppress(KeyboardInterrupt):
+                runner.run(service.aclose())
 
 
 def _run(runner: asyncio.Runner, service: Service, conversation: Conversation, username: str | None) -> int:

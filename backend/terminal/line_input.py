@@ -26,7 +26,7 @@ class LineInput:
             EOFError: Ctrl-D.
             KeyboardInterrupt: Ctrl-C.
         """
-        line = input(PROMPT)
+        line = input(PROMPT).encode("utf-8", "replace").decode()  # bytes that are no UTF-8 come as lone surrogates
         if line.strip():
             readline.add_history(line)
         return line.strip()

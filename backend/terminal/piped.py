@@ -10,13 +10,13 @@ from backend.terminal.plain_view import PlainView
 from backend.terminal.question import Question
 from backend.terminal.service import Service
 
-_MOST_CHARS = 64 * 1024
+_MOST_BYTES = 64 * 1024  # more than a question may have
 
 
 async def ask_from_pipe(service: Service, conversation: Conversation) -> int:
     """The exit status: 0 for an answer, 1 for anything else, which is said on stderr."""
     view = PlainView()
-    text = sys.stdin.read(_MOST_CHARS).strip()
+    text = sys.stdin.buffer.read(_MOST_BYTES).decode("utf-8", "replace").strip()
     if not text:
         view.problem("there is no question on standard input")
         return 1

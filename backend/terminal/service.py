@@ -41,6 +41,10 @@ class Service:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End the login, and the connections."""
         try:
             if self._refresh:
                 await self.log_out()

@@ -5,7 +5,6 @@ import re
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.conftest import Watch
 from tests.browser.person import QUESTION, answered, ask, come, ended, tool, words
 from tests.e2e.service import Service
 from tests.model_server import ModelServer
@@ -182,13 +181,39 @@ async def test_an_example_asks_itself(page: Page, shared: Service, scripted: Mod
 
 
 async def test_a_question_that_is_refused_can_be_asked_again(
-    page: Page, shared: Service, scripted: ModelServer, watch: Watch
+    page: Page, shared: Service, scripted: ModelServer
 ) -> None:
     scripted.tokens(["Yes."])
     await come(page, shared.url)
     await page.evaluate("document.getElementById('question').maxLength = 9000")
     turn = await ask(page, "why " * 600)
     await expect(turn.locator(".note.bad")).to_contain_text("at most 2000")
-    watch.allowed.append("404")  # the chat was not begun
     await tool(turn, "Ask again").click()
     await expect(page.get_by_role("textbox", name="Your question")).to_have_value(re.compile("^why why"))
+    turn = await answered(page, "Why?")
+    await expect(page.locator(".turn")).to_have_count(1)
+    await tool(turn, "Good answer").click()
+    await expect(tool(turn, "Good answer")).to_have_attribute("aria-pressed", "true")
+
+
+async def test_a_quote_is_found_in_a_long_text_that_counts_code_points(page: Page, shared: Service) -> None:
+    """Ten million characters: only what stands around the quote is taken."""
+    await page.goto(shared.url)
+    found = await page.evaluate(
+        """async () => {
+            const { passageOf } = await import("/static/chat/passage.js");
+            const quote = "The \\u{1f9ad} sings", after = " well.\\n".repeat(10_000);
+            const before = "\\u{1f9ad} newts.\\n".repeat(1_000_000);
+            const start = [..."\\u{1f9ad} newts.\\n"].length * 1_000_000;
+            const whole = passageOf(before + quote + after, { start, end: start + 11, quote });
+            const moved = passageOf("x " + quote, { start: 0, end: 11, quote });
+            return [whole, moved, passageOf("gone", { start: 0, end: 11, quote })];
+        }"""
+    )
+    whole, moved, gone = found
+    assert whole["quote"] == moved["quote"] == "The \U0001f9ad sings"
+    assert whole["before"].endswith("\U0001f9ad newts.\n")
+    assert whole["after"].startswith(" well.\n")
+    assert (whole["cutBefore"], whole["cutAfter"]) == (True, True)
+    assert len(whole["before"]) + len(whole["after"]) < 30_000
+    assert (moved["before"], moved["cutBefore"], gone) == ("x ", False, None)

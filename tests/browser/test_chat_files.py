@@ -1,6 +1,7 @@
 """Files brought to a chat, agents and models to choose from, and tools that ask first."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,8 @@ from tests.model_server import ModelServer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 SETTINGS: dict[str, Any] = {"MODEL_FALLBACKS": "openai/second,extractive"}
-WALRUS = (
-    "# Keeping Theodore \U0001f9ad\n\nTheodore the walrus \U0001f9ad eats forty kilograms of clams on every weekday.\n"
-)
+FACT = "Theodore the walrus \U0001f9ad eats forty kilograms of clams on every weekday."
+WALRUS = f"# Keeping Theodore \U0001f9ad\n\n{FACT}\n"
 DROP = """([name, text, times]) => {
     const carried = new DataTransfer();
     carried.items.add(new File([text.repeat(times)], name));
@@ -31,8 +31,6 @@ DROP = """([name, text, times]) => {
 @pytest_asyncio.fixture(scope="module", loop_scope="module", autouse=True)
 async def notes_server(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MCP server with a tool that has side effects; it is set before the service starts."""
-    import sys
-
     folder = tmp_path_factory.mktemp("notes")
     (folder / "server.py").write_text(PROGRAM)
     server = {"command": sys.executable, "args": [str(folder / "server.py"), str(folder / "notes.txt")]}
@@ -40,6 +38,10 @@ async def notes_server(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "mcp.json").write_text(json.dumps({"mcpServers": {"notes": server}}))
     SETTINGS["MCP_CONFIG"] = str(folder / "mcp.json")
     return folder / "notes.txt"
+
+
+def notes(file: Path) -> list[str]:
+    return file.read_text().splitlines() if file.exists() else []
 
 
 async def test_a_dropped_file_is_read_and_cited(
@@ -55,9 +57,7 @@ async def test_a_dropped_file_is_read_and_cited(
     await words(turn).locator("button.citation").click()
     panel = page.get_by_role("complementary", name="walrus.md")
     await expect(panel.locator(".passage")).to_contain_text("Keeping Theodore")
-    await expect(panel.locator("mark")).to_have_text(
-        "Theodore the walrus \U0001f9ad eats forty kilograms of clams on every weekday."
-    )
+    await expect(panel.locator("mark")).to_have_text(FACT)
     await page.reload()
     await expect(file).to_contain_text("walrus.md")
     await file.get_by_role("button", name="Remove walrus.md").click()
@@ -141,7 +141,7 @@ async def test_an_agent_answers_its_chats(page: Page, shared: Service, scripted:
 async def test_a_tool_asks_first(
     page: Page, shared: Service, scripted: ModelServer, button: str, notes_server: Path
 ) -> None:
-    notes_server.unlink(missing_ok=True)
+    written = len(notes(notes_server))
     await shared.logged("mcp server connected")
     script(scripted)
     await come(page, shared.url)
@@ -152,4 +152,4 @@ async def test_a_tool_asks_first(
     await asked.get_by_role("button", name=button).click()
     await ended(turn)
     await expect(asked).to_have_count(0)
-    assert notes_server.exists() is (button == "Allow")
+    assert len(notes(notes_server)) == written + (button == "Allow")

@@ -10,6 +10,7 @@ from tests.browser.conftest import NewPage, Watch
 from tests.browser.person import answered, ask, come, connected, ended, words
 from tests.e2e.service import Service
 from tests.model_server import ModelServer
+from tests.model_wire import STREAM_HEAD, Exchange
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 PASSWORD = "correct horse battery staple"
@@ -48,7 +49,15 @@ async def sign_in(page: Page, name: str) -> None:
 
 
 async def two_chats(page: Page, model: ModelServer) -> None:
-    model.tokens(["Yes."])
+    async def answer(exchange: Exchange) -> None:
+        """Yes; and where a title is asked for, the question."""
+        asked = str(exchange.request.body)
+        title = f"What about {'pears' if 'pears' in asked else 'apples'}?" if "title" in asked else "Yes."
+        await exchange.write(STREAM_HEAD)
+        await exchange.event({"content": title})
+        await exchange.end()
+
+    model.script(answer)
     await answered(page, "What about apples?")
     await page.get_by_role("button", name="New chat").click()
     await answered(page, "What about pears?")

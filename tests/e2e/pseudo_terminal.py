@@ -100,7 +100,7 @@ class Terminal:
     def text(self) -> str:
         return self._picture.text
 
-    async def see(self, wanted: str, times: int = 1, seconds: float = 20) -> str:
+    async def see(self, wanted: str, times: int = 1, seconds: float = 40) -> str:
         """Wait until it stands on the screen so often; the screen."""
         try:
             async with asyncio.timeout(seconds):
@@ -114,7 +114,7 @@ class Terminal:
     async def prompt(self, times: int = 1) -> str:
         """Wait until the program waits behind an empty prompt, that many of them having been shown; the screen."""
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(40):
                 while not self.text.endswith("\n>") or self.text.count("\n>") < times:
                     self._changed.clear()
                     await self._changed.wait()
@@ -133,12 +133,15 @@ class Terminal:
 
     async def press_ctrl_c(self) -> None:
         """Once the program waits: Python's readline misses a signal between the prompt's last letter and its wait."""
-        while Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(") ")[2][0] != "S":
+        while not self._waits():  # noqa: ASYNC110 # another process's state is no event
             await asyncio.sleep(0.01)
         self.type("\x03")
 
     async def ended(self) -> int:
-        return await asyncio.wait_for(self.process.wait(), 20)
+        return await asyncio.wait_for(self.process.wait(), 40)
+
+    def _waits(self) -> bool:
+        return Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(") ")[2].startswith("S")
 
     def close(self) -> None:
         asyncio.get_running_loop().remove_reader(self._fd)

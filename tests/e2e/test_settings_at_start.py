@@ -54,6 +54,13 @@ NONSENSE = {
 }  # fmt: skip
 
 
+async def test_a_folder_for_shared_numbers_that_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    settings = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "file" / "numbers")}
+    status, _, err = await askgraph(tmp_path, "serve", settings=settings)
+    assert (status, err) == (1, "askgraph: PROMETHEUS_MULTIPROC_DIR cannot be used: NotADirectoryError\n")
+
+
 @pytest.mark.parametrize(
     ("settings", "lines"), [(NONSENSE, len(NONSENSE)), ({"CHUNK_SIZE": "200", "CHUNK_OVERLAP": "200"}, 1)]
 )

@@ -45,11 +45,9 @@ async def test_a_question_is_edited_and_answered_anew(shared: Service, scripted:
         chat_id = (await socket.hello())["session_id"]
         await socket.ask(QUESTION)
         asked, answer = await messages(shared, chat_id)
-        frames = await socket.ask("", session_id=chat_id, regenerates=answer["id"], request_id="again")
-        assert answer_of(frames) == "Two."
-        assert (
-            answer_of(await socket.ask("", session_id=chat_id, regenerates=answer["id"], request_id="again")) == "Two."
-        )
+        for _ in range(2):  # said again, it is the same run
+            frames = await socket.ask("", session_id=chat_id, regenerates=answer["id"], request_id="again")
+            assert answer_of(frames) == "Two."
         frames = await socket.ask("Why so?", session_id=chat_id, edits=asked["id"])
         assert answer_of(frames) == "Three."
         assert [one["content"] for one in await messages(shared, chat_id)] == ["Why so?", "Three."]

@@ -123,6 +123,7 @@ async def test_a_scrape_of_any_worker_has_the_sum(start: Start) -> None:
 
 async def test_what_a_dead_worker_counted_stays_and_what_it_held_goes(start: Start, tmp_path: Path) -> None:
     first = await start()
+    await first.say("text")  # it is at work, and what the others leave is not an earlier service's
     for _ in range(2):
         other = await start()
         await other.say("count 4")

@@ -86,15 +86,15 @@ export class ChatList extends EventTarget {
     const name = make("button", { type: "button", class: "chat", title, onclick: () => this.#tell("open", chat.id) }, make("span", { text: title, dir: "auto" }));
     const more = withIcon(make("button", { type: "button", class: "quiet icon more", "aria-label": `More for ${title}`, "aria-haspopup": "menu", "aria-expanded": "false" }), "dots");
     const row = make("li", { "data-id": chat.id }, name, more);
-    more.addEventListener("click", () => openMenu(more, this.#actions(chat, row)));
+    more.addEventListener("click", () => openMenu(more, this.#actions(chat)));
     this.#mark(row);
     return row;
   }
 
-  #actions(chat, row) {
+  #actions(chat) {
     const exported = (format) => download(this.api, `/chats/${chat.id}/export?format=${format}`, `chat-${chat.id}.${format}`);
     const actions = [
-      ["Rename", () => this.#rename(chat, row)],
+      ["Rename", () => this.#rename(chat)],
       ["Export as Markdown", () => this.#try(() => exported("md"))],
       ["Export as JSON", () => this.#try(() => exported("json"))],
     ];
@@ -103,7 +103,9 @@ export class ChatList extends EventTarget {
     return [...actions, ["Delete", () => this.#remove(chat), "bad"]];
   }
 
-  #rename(chat, row) {
+  #rename(chat) {
+    const row = this.list.querySelector(`[data-id="${CSS.escape(chat.id)}"]`); // the list may have been read anew
+    if (!row) return;
     const field = make("input", { type: "text", maxlength: "255", "aria-label": "Title" });
     field.value = oneLine(chat.title);
     const before = [...row.children];

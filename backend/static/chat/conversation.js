@@ -89,6 +89,7 @@ export class Conversation extends EventTarget {
     this.run = new Run(facts, turn);
     this.#left.delete(this.run.id);
     turn.begin();
+    this.announce("The answer is being written.");
     this.#tell("busy");
     this.connection.send(this.run.frame()); // where it cannot be sent now it is when the connection is ready
   }
@@ -104,6 +105,7 @@ export class Conversation extends EventTarget {
   }
 
   #add(question) {
+    for (const refused of this.list.querySelectorAll("[data-refused]")) refused.remove();
     const turn = new Turn(question, this.hooks);
     this.turns.push(turn);
     this.list.append(turn.element);
@@ -130,8 +132,22 @@ export class Conversation extends EventTarget {
     if (frame.code === "unauthorized") return this.#tell("signin");
     if (!run || (run.id !== null && frame.code !== "not_found")) return this.#tell("fault", frame.message);
     if (run.id !== null) return this.#lost();
-    run.turn.fail(frame);
-    this.#end(frame);
+    const { edits, regenerates } = run.facts;
+    if (!edits && !regenerates) return this.#notAsked(frame);
+    this.#tell("fault", frame.message);
+    this.#lost(); // what was answered before is still so
+  }
+
+  /** The question is on the page and not in the chat, until another one is asked. */
+  #notAsked(frame) {
+    const { facts, turn } = this.run;
+    turn.fail(frame);
+    turn.element.dataset.refused = "";
+    this.turns = this.turns.filter((one) => one !== turn);
+    Run.forget(facts.chatId);
+    this.run = null;
+    this.announce(turn.summary(frame));
+    this.#tell("busy");
   }
 
   /** The run is forgotten: what became of it stands in the chat. */

@@ -39,7 +39,7 @@ export class Steps {
     if (frame.state === "approval_required") return this.#ask(frame);
     this.waits.querySelector(`[data-call="${CSS.escape(key)}"]`)?.remove();
     const words = WORDS[frame.name] ?? oneLine(frame.name).replaceAll("_", " ");
-    const row = this.#row(key);
+    const row = this.#row(key, frame.state === "started");
     const detail = frame.detail ? `: ${oneLine(frame.detail)}` : "";
     row.textContent = `${words}${frame.state === "failed" ? " (failed)" : ""}${detail}`;
     row.className = `step ${frame.state}`;
@@ -49,16 +49,16 @@ export class Steps {
   end() {
     this.waits.replaceChildren();
     this.box.classList.remove("busy");
-    const count = this.#rows.size;
+    const count = this.list.children.length;
     this.box.hidden = count === 0;
     this.summary.textContent = count === 1 ? "1 step" : `${count} steps`;
   }
 
-  #row(key) {
-    const old = this.#rows.get(key);
-    if (old && old === this.list.lastElementChild) return old;
+  /** The row of what goes on; what is begun once more has a row of its own. */
+  #row(key, begun) {
+    if (!begun && this.#rows.has(key)) return this.#rows.get(key);
     const row = make("li");
-    this.#rows.set(old ? `${key} ${this.#rows.size}` : key, row);
+    this.#rows.set(key, row);
     this.list.append(row);
     return row;
   }

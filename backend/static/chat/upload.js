@@ -6,6 +6,7 @@ import { withIcon } from "./icons.js";
 import { shelf } from "./store.js";
 
 const POLL_MS = 400;
+const MOST_CHATS = 200; // of which an anonymous reader's files are remembered
 
 export class Uploads {
   #shown = 0;
@@ -64,11 +65,11 @@ export class Uploads {
   async #bring(file, row, chatId, token) {
     if (file.size > this.maxMegabytes * 1024 * 1024) return this.#fail(row, `more than ${this.maxMegabytes} MB`);
     try {
-      const body = await sent(file, chatId, token, (part) => { row.bar.value = part; });
+      const body = await sent(file, chatId, token, row);
       this.#keep(chatId, body.file);
       await this.#follow(row, body.file, chatId);
     } catch (error) {
-      this.#fail(row, error.message);
+      if (row.isConnected) this.#fail(row, error.message);
     }
   }
 
@@ -79,7 +80,7 @@ export class Uploads {
     const remove = withIcon(make("button", { type: "button", class: "quiet icon", "aria-label": `Remove ${said}` }), "close");
     const row = make("li", { class: "file" }, make("span", { class: "name", text: said, title: said, dir: "auto" }), bar, state, remove);
     Object.assign(row, { bar, state, said });
-    remove.addEventListener("click", () => row.remove());
+    remove.addEventListener("click", () => { row.remove(); row.abort?.(); });
     this.list.append(row);
     return row;
   }
@@ -123,7 +124,8 @@ export class Uploads {
     if (this.account.signedIn) return;
     const kept = shelf.get("files") ?? {};
     const files = (kept[chatId] ?? []).filter((one) => one.file_id !== file.file_id);
-    shelf.set("files", { ...kept, [chatId]: [...files, { file_id: file.file_id, original_filename: file.original_filename, status: "processing" }] });
+    files.push({ file_id: file.file_id, original_filename: file.original_filename, status: "processing" });
+    shelf.set("files", Object.fromEntries([...Object.entries(kept).filter(([id]) => id !== chatId), [chatId, files]].slice(-MOST_CHATS)));
   }
 
   async #filesOf(chatId) {
@@ -134,7 +136,7 @@ export class Uploads {
 }
 
 /** `fetch` does not tell how much has left, so this is an XMLHttpRequest. */
-function sent(file, chatId, token, progress) {
+function sent(file, chatId, token, row) {
   return new Promise((done, failed) => {
     const form = new FormData();
     form.append("chat_id", chatId);
@@ -143,8 +145,10 @@ function sent(file, chatId, token, progress) {
     request.open("POST", "/api/v1/files/upload");
     request.responseType = "json";
     if (token) request.setRequestHeader("Authorization", `Bearer ${token}`);
-    request.upload.onprogress = (event) => { if (event.lengthComputable) progress(event.loaded / event.total); };
+    request.upload.onprogress = (event) => { if (event.lengthComputable) row.bar.value = event.loaded / event.total; };
     request.onload = () => (request.status === 202 ? done(request.response) : failed(new Error(request.response?.detail ?? `The server answered ${request.status}.`)));
+    row.abort = () => request.abort();
+    request.onabort = () => failed(new Error("It was removed."));
     request.onerror = () => failed(new Error("The file could not be sent."));
     request.send(form);
   });

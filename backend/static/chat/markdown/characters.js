@@ -1,6 +1,5 @@
 // Characters that a reader would not see, or that would change what they see around them.
 
-// eslint-disable-next-line no-control-regex
 const TERMINAL = /\u001b(?:\[[0-?]*[ -/]*[@-~]?|\][^\u0007\u001b]*(?:\u0007|\u001b\\)?|[ -/]*[0-~]?)/g;
 const CONTROL = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028\u2029\ufff9-\ufffb]/g;
 const TURNING = /[\u202a-\u202e\u2066-\u2069]/g;
