@@ -187,7 +187,7 @@ globalKeys({
 connection.connect();
 if (!account.closed) {
   chats.refresh();
-  choice.refresh().then(() => { if (conversation.chatId === null) choice.show(null, false); });
+  choice.refresh();
   if (chatInAddress()) openChat(chatInAddress());
   else composer.focus();
 }

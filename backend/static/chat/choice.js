@@ -6,13 +6,17 @@ import { tabShelf } from "./store.js";
 export class Choice extends EventTarget {
   #agents = [];
   #models = [];
+  #wanted = ""; // an agent may be named before it is known which there are
 
   constructor(api) {
     super();
     this.api = api;
     this.agentField = byId("agent");
     this.modelField = byId("model");
-    this.agentField.addEventListener("change", () => this.dispatchEvent(new Event("agent")));
+    this.agentField.addEventListener("change", () => {
+      this.#wanted = this.agentField.value;
+      this.dispatchEvent(new Event("agent"));
+    });
     this.modelField.addEventListener("change", () => tabShelf.set("model", this.modelField.value));
   }
 
@@ -23,16 +27,17 @@ export class Choice extends EventTarget {
     this.#models = models;
     fill(this.agentField, [["", "No agent"], ...agents.map((agent) => [agent.id, oneLine(agent.name)])]);
     fill(this.modelField, models.map((model, index) => [index === 0 ? "" : `${model.source}/${model.name}`, oneLine(model.name)]));
-    this.modelField.value = tabShelf.get("model") ?? "";
-    if (this.modelField.selectedIndex < 0) this.modelField.value = "";
+    select(this.modelField, tabShelf.get("model"));
+    select(this.agentField, this.#wanted);
+    this.dispatchEvent(new Event("agent"));
   }
 
   get agent() { return this.#agents.find((agent) => agent.id === this.agentField.value) ?? null; }
 
   /** The chat's own agent, which stays; null: a new chat, in which one may be chosen. */
   show(agentId, fixed) {
-    this.agentField.value = agentId ?? "";
-    if (this.agentField.selectedIndex < 0) this.agentField.value = "";
+    this.#wanted = agentId ?? "";
+    select(this.agentField, this.#wanted);
     this.agentField.disabled = fixed;
     this.agentField.title = fixed ? "A chat keeps the agent that it began with" : "";
     this.dispatchEvent(new Event("agent"));
@@ -54,10 +59,13 @@ export class Choice extends EventTarget {
   }
 }
 
-function fill(select, options) {
-  const before = select.value;
-  select.replaceChildren(...options.map(([value, label]) => make("option", { value, text: label })));
-  select.value = before;
-  if (select.selectedIndex < 0) select.value = "";
-  select.hidden = options.length < 2;
+function fill(field, options) {
+  field.replaceChildren(...options.map(([value, label]) => make("option", { value, text: label })));
+  field.hidden = options.length < 2;
+}
+
+/** The first option where that one is not offered. */
+function select(field, value) {
+  field.value = value ?? "";
+  if (field.selectedIndex < 0) field.value = "";
 }

@@ -63,16 +63,18 @@ export class Conversation extends EventTarget {
   }
 
   regenerate(turn) {
-    if (this.busy || !turn.answerId) return;
+    if (this.busy || !turn.answerId) return this.#wait();
     const facts = { chatId: this.chatId, index: this.turns.indexOf(turn), question: turn.question, regenerates: turn.answerId };
     this.#begin({ ...facts, model: this.hooks.model() }, this.#turnOf(facts));
   }
 
   edit(turn, question) {
-    if (this.busy || !turn.questionId) return;
+    if (this.busy || !turn.questionId) return this.#wait();
     const facts = { chatId: this.chatId, index: this.turns.indexOf(turn), question, edits: turn.questionId };
     this.#begin({ ...facts, model: this.hooks.model() }, this.#turnOf(facts));
   }
+
+  #wait() { this.#tell("fault", "Wait until the answer is there, or stop it."); }
 
   stop() {
     if (!this.run || this.run.stopping) return;

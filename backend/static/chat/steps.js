@@ -1,5 +1,6 @@
 // What is done for an answer while it is made, and the tools that ask before they do something.
 
+import { announce } from "./announce.js";
 import { button, make, oneLine } from "./dom.js";
 
 const WORDS = {
@@ -17,8 +18,7 @@ export class Steps {
     this.summary = make("summary");
     this.list = make("ul");
     this.box = make("details", { class: "steps", hidden: true }, this.summary, this.list);
-    this.waits = make("div");
-    this.element = make("div", {}, this.box, this.waits);
+    this.waits = make("div"); // behind what was written so far
   }
 
   clear() {
@@ -76,5 +76,6 @@ export class Steps {
     this.waits.querySelector(`[data-call="${CSS.escape(callId)}"]`)?.remove();
     this.waits.append(box);
     this.summary.textContent = "Waiting for you";
+    announce(`${title} Allow or decline.`);
   }
 }

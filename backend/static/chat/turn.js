@@ -21,7 +21,7 @@ export class Turn {
     this.answer = make("div", { class: "answer" });
     this.status = make("p", { class: "note" });
     this.end = make("div", { class: "end" });
-    const reply = make("div", { class: "reply" }, this.steps.element, this.answer, this.status, this.end);
+    const reply = make("div", { class: "reply" }, this.steps.box, this.answer, this.steps.waits, this.status, this.end);
     this.element = make("li", { class: "turn" }, this.asked, reply);
     this.ask(question);
   }
