@@ -55,7 +55,7 @@ test: install $(VENV)/.installed-dev $(VENV)/.installed-tools lint ## Lint, type
 test-fast: install $(VENV)/.installed-dev $(VENV)/.installed-tools ## Tests without the slow ones
 	$(BIN)/python -m pytest -m "not model and not slow" -n auto --dist loadfile -x -q
 
-test-slow: install $(VENV)/.installed-dev ## What `make test` leaves out: restarts on PostgreSQL
+test-slow: install $(VENV)/.installed-dev ## What `make test` leaves out: more restarts, password forms, far ends, load
 	$(BIN)/python -m pytest -m slow -q
 
 test-crash: install $(VENV)/.installed-dev ## Kill the service under load a hundred times on each database; nothing may be lost

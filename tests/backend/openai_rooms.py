@@ -58,6 +58,7 @@ class OpenAIRooms:
         self.principal = ANONYMOUS
         embedder = embeddings or Embeddings(WordLlamaEmbedder())
         self.container = SimpleNamespace(
+            tracing=None,
             settings=SimpleNamespace(sse_comment_seconds=15.0, ws_send_timeout_seconds=10.0),
             metrics=SimpleNamespace(dropped=Counter("dropped", "Readers let go.", registry=CollectorRegistry())),
             models=SimpleNamespace(book=ModelBook(self.model, OFFERS, patterns, self._open)),

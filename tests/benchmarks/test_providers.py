@@ -6,6 +6,8 @@ from tests.benchmarks.providers import measured_fall_back, over_v1, over_websock
 
 STREAMS = 20
 
+pytestmark = pytest.mark.slow  # whole services under load: what `make test-slow` is for
+
 
 @pytest.mark.parametrize("start", [over_websocket, over_v1], ids=["agent", "bare"])
 async def test_a_stop_closes_the_upstream_soon_also_while_others_are_answered(start: object) -> None:

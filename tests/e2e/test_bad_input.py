@@ -240,6 +240,7 @@ async def test_one_kind_of_token_is_not_taken_for_another(sides: Sides) -> None:
             assert told.status == 401
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("password", "others"), PASSWORDS.values(), ids=PASSWORDS)
 async def test_no_two_passwords_are_one(password: str, others: list[str], sides: Sides) -> None:
     for side in sides.all:
@@ -328,6 +329,7 @@ async def test_after_all_that_no_fault_is_logged(sides: Sides) -> None:
         assert [line for line in side.service.log if line.get("level") in ("error", "critical")] == []
 
 
+@pytest.mark.slow
 async def test_fifty_wrong_logins_are_stopped_whatever_the_headers_say(tmp_path: Path) -> None:
     async with running(tmp_path) as service, People(service) as people:
         user, nobody = await people.registered(), people.nobody()

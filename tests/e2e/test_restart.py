@@ -111,6 +111,7 @@ async def test_a_conversation_goes_on_after_a_restart(house: House, model: Model
     assert "What is her name?" in texts[4]
 
 
+@pytest.mark.slow
 async def test_a_request_id_over_http_is_remembered_after_a_restart(house: House, model: ModelServer) -> None:
     model.reply("Because.")
     body, headers = {"content": "Why?"}, {"Idempotency-Key": "k1"}
@@ -129,6 +130,7 @@ async def test_a_request_id_over_http_is_remembered_after_a_restart(house: House
     assert len(model.requests) == 2
 
 
+@pytest.mark.slow
 @ON_SQLITE
 async def test_how_runs_ended_is_known_after_a_restart(house: House, model: ModelServer) -> None:
     gate = model.gate()
@@ -196,6 +198,7 @@ async def test_a_run_that_is_killed_is_there_as_a_question_and_an_error(house: H
             await check_database(database, all_ended=True)
 
 
+@pytest.mark.slow
 async def test_a_question_is_there_when_the_process_died_over_its_answer(house: House, model: ModelServer) -> None:
     model.hang(["Well, it "])
     async with house.service(**scripted_model(model)) as service, service.socket() as socket:
@@ -230,6 +233,7 @@ async def test_a_run_that_a_restart_cuts_short_keeps_its_text(house: House, mode
         assert (last["code"], last["answer"], last["seq"]) == ("shutting_down", end["answer"], end["seq"])
 
 
+@pytest.mark.slow
 async def test_a_clean_end_under_load_leaves_nothing_unfinished(house: House) -> None:
     for _ in range(3):
         ledger = Ledger()

@@ -118,7 +118,9 @@ async def test_texts_are_there_where_the_operator_wants_them_and_keys_in_them_ar
     ]
 
 
-@pytest.mark.parametrize("far_end", ["silent", "refuses", "breaks", "gone"])
+@pytest.mark.parametrize(
+    "far_end", ["silent", *(pytest.param(far_end, marks=pytest.mark.slow) for far_end in ("refuses", "breaks", "gone"))]
+)
 async def test_no_far_end_is_felt_by_who_asks(
     start: Start, model: ModelServer, langfuse: OtlpReceiver, far_end: str
 ) -> None:
