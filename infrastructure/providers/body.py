@@ -70,12 +70,15 @@ async def read_body(response: aiohttp.ClientResponse, take: Take) -> None:
     connection = response.connection
     handler = connection.protocol if connection is not None else None
     if not isinstance(handler, _TellingHandler):  # all of the body is here already
-        reading.on(lost=True)
+        reading.lost = True
+        reading.on()
         return await reading.over
     context = copy_context()  # a connection's own is that of the request that opened it
 
     def tell() -> None:
-        context.run(reading.on, handler.transport is None, handler.garbled)
+        reading.lost, reading.garbled = handler.transport is None, handler.garbled
+        if not reading.inside:  # else it is under way, in this very context, and sees what has come
+            context.run(reading.on)
         if reading.over.done():
             handler.tell = None
 
@@ -115,23 +118,27 @@ class _Reading:
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._content = content
         self._take = take
-        self._inside = False
+        self.inside = False  # taking what is there may have aiohttp parse what it had held back, and tell of it
+        self.lost = False  # whether the connection is
+        self.garbled = False  # and that because what came was no HTTP
 
-    def on(self, lost: bool, garbled: bool = False) -> None:
-        """Something came, or the connection is `lost`, maybe because of what came."""
-        if self._inside or self.over.done():  # taking what is there may have aiohttp parse what it had held back
+    def on(self) -> None:
+        """Something came, or the connection is lost."""
+        if self.over.done():
             return
-        self._inside = True
+        self.inside = True
         try:
             while data := self._content.read_nowait():
                 if self._take(data):
                     return self.over.set_result(None)
             if self._content.at_eof():
                 self.over.set_result(None)
-            elif lost:  # aiohttp 3.14 tells the connection alone when the chunked coding was broken
-                self.over.set_exception(broken_http() if garbled else aiohttp.ClientPayloadError("connection closed"))
+            elif self.lost:  # aiohttp 3.14 tells the connection alone when the chunked coding was broken
+                self.over.set_exception(
+                    broken_http() if self.garbled else aiohttp.ClientPayloadError("connection closed")
+                )
         except Exception as fault:  # noqa: BLE001  it belongs to the task that waits, not to the transport
             self.over.set_exception(fault)
         finally:
-            self._inside = False
+            self.inside = False
         return None

@@ -124,6 +124,7 @@ async def first_content(new_page: NewPage, url: str) -> float:
         return float(await page.evaluate(PAINTED))
 
 
+@pytest.mark.slow  # a time that a busy machine does not keep
 async def test_the_first_content_is_there_at_once(new_page: NewPage, shared: Service, watch: Watch) -> None:
     """Where the machine has other work, a page of one line of text tells how long anything takes there."""
     watch.allowed.append("favicon.ico")  # that page names no icon

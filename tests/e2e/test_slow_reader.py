@@ -165,7 +165,8 @@ async def test_pings_of_a_peer_that_does_not_read_cost_no_memory(shared: Service
         burst = _pings(20_000)
         for _ in range(10):
             socket.transport.write(burst)
-        await asyncio.wait_for(socket.flush(), 20)
+        with suppress(ConnectionResetError):  # it may be let go before it has sent all
+            await asyncio.wait_for(socket.flush(), 20)
         assert psutil.Process(shared.pid).memory_info().rss - memory < MORE_MEMORY
 
 

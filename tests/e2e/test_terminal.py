@@ -76,6 +76,7 @@ async def test_words_are_seen_while_the_model_still_writes(
         assert shown.text.count("word0 ") == 1
 
 
+@pytest.mark.slow
 async def test_ctrl_c_stops_the_answer_and_the_next_question_works(
     shared: Service, scripted: ModelServer, tmp_path: Path
 ) -> None:
@@ -92,6 +93,7 @@ async def test_ctrl_c_stops_the_answer_and_the_next_question_works(
         assert "* What is a liquidation threshold?" in await shown.do("/sessions")
 
 
+@pytest.mark.slow
 async def test_ctrl_c_twice_at_the_prompt_leaves(shared: Service, tmp_path: Path) -> None:
     async with chat(tmp_path, shared) as shown:
         await shown.prompt()
@@ -147,6 +149,7 @@ async def test_a_service_that_dies_in_the_midst_is_told_and_the_text_stays(
     assert "The service stopped while it answered." in text
 
 
+@pytest.mark.slow
 async def test_a_file_is_uploaded_read_and_asked_about(shared: Service, scripted: ModelServer, tmp_path: Path) -> None:
     scripted.reply("Ms Okafor does. [1]")
     (tmp_path / "my rota.md").write_text("# Rota\n\nThe printer is looked after by Ms Okafor on Tuesdays.\n" * 50)

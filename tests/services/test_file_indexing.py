@@ -176,9 +176,9 @@ async def test_a_worker_whose_file_was_taken_over_does_no_harm(it: Setup) -> Non
             await gate()
 
     it.embedder.before = stop_at_the_second
-    slow = asyncio.create_task(it.worker(lease_seconds=30).index_one())
+    slow = asyncio.create_task(it.worker(lease_seconds=3000).index_one())  # its heartbeats go by the real clock
     await gate.wait()
-    it.clock.pass_by(seconds=31)
+    it.clock.pass_by(seconds=3001)
     assert await finished(it.worker()) == 1
     gate.opened.set()
     assert await slow
