@@ -78,13 +78,9 @@ class StarterMessage(BaseModel):
 Starters = Annotated[list[StarterMessage], Field(max_length=MAX_STARTERS)]
 
 
-class NewAgent(BaseModel):
-    """An agent to make. Without `tools` it has all that there are, with `[]` none; without `knowledge_scope` it looks
-    wherever the one who asks may. A `shared` one is everybody's to use, and for admins to make."""
+class AgentFields(BaseModel):
+    """What an agent has besides its name."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_NEW]}, protected_namespaces=())
-
-    name: Name
     description: Description | None = None
     prompt: Prompt = ""
     model: Model | None = None
@@ -93,6 +89,15 @@ class NewAgent(BaseModel):
     answers: Answers = "open"
     starter_messages: Starters = []
     is_visible: bool = True
+
+
+class NewAgent(AgentFields):
+    """An agent to make. Without `tools` it has all that there are, with `[]` none; without `knowledge_scope` it looks
+    wherever the one who asks may. A `shared` one is everybody's to use, and for admins to make."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_NEW]}, protected_namespaces=())
+
+    name: Name
     shared: bool = False
 
     def values(self) -> dict[str, Any]:
@@ -100,20 +105,12 @@ class NewAgent(BaseModel):
         return self.model_dump(mode="json", exclude={"shared"})
 
 
-class AgentChange(BaseModel):
+class AgentChange(AgentFields):
     """What is to change. A field that is not sent stays."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"prompt": "Answer in two sentences."}]})
 
     name: Name = ""
-    description: Description | None = None
-    prompt: Prompt = ""
-    model: Model | None = None
-    tools: Tools | None = None
-    knowledge_scope: KnowledgeScope | None = None
-    answers: Answers = "open"
-    starter_messages: Starters = []
-    is_visible: bool = True
 
     def given(self) -> dict[str, Any]:
         """The columns that were sent."""
