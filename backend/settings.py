@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from backend.model_settings import ModelSettings
 from backend.setting_values import HTTP_URL, Csv, also, an_address, split_csv
+from backend.worker_settings import WorkerSettings
 from infrastructure.errors import InvalidInput
 from services.embedding_specs import WORDLLAMA, ModelSpec, parse_spec
 from services.link_policy import HOST
@@ -241,7 +242,7 @@ class TracingSettings(BaseSettings):
 
 class Settings(
     ModelSettings, KnowledgeSettings, EmbeddingSettings, FileSettings, AgentSettings, AccountSettings, EdgeSettings,
-    TracingSettings,
+    WorkerSettings, TracingSettings,
 ):  # fmt: skip
     model_config = SettingsConfigDict(
         env_file=".env",
@@ -294,6 +295,12 @@ class Settings(
         ):
             if url and key and "@" in urlsplit(url).netloc:
                 raise ValueError(f"{name} holds a user name, and there is a key: an endpoint takes one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _what_many_workers_need(self) -> "Settings":
+        if self.web_concurrency > 1 and (self.redis_url is None or not self.database_url.startswith("postgres")):
+            raise ValueError("WEB_CONCURRENCY over 1 needs a PostgreSQL DATABASE_URL and a REDIS_URL")
         return self
 
     @model_validator(mode="after")

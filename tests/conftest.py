@@ -7,8 +7,11 @@ import pytest
 import structlog
 
 from tests.databases import database, database_url, empty_database_url, postgres, sqlite_template
+from tests.valkey import link, redis_url, valkey
 
-__all__ = ["database", "database_url", "empty_database_url", "postgres", "sqlite_template"]
+__all__ = [
+    "database", "database_url", "empty_database_url", "link", "postgres", "redis_url", "sqlite_template", "valkey",
+]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
