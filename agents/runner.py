@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
 from agents.approvals import Approvals, Suspended
-from agents.events import NO_RELEVANT_ANSWER, RESPONSE_COMPLETE, Complete, Failure, RunFrame, Status
+from agents.ending import INTERNAL, Endings, RunMetrics
+from agents.events import Status
 from agents.graph import AnswerGraph
 from agents.keeping import NO_RUN, Keeper
 from agents.ports import Clock, EventLog
@@ -20,34 +21,16 @@ from agents.state import Budget, Outcome
 from agents.tracing import RunTrace, Traces, begin_trace
 from agents.writer import RunWriter
 from infrastructure.database.repositories.turns import BegunTurn, KnownTurn
-from infrastructure.errors import AskGraphError, Conflict, NotFound, RateLimited, ShuttingDown, StorageUnavailable
+from infrastructure.errors import AskGraphError, Conflict, NotFound, RateLimited, ShuttingDown
 from infrastructure.log_ids import bind_run, continue_ids
 from infrastructure.providers.types import Usage
 from services.principals import may_reach
-from services.sessions import Concurrency, SeenRequest, Session, SessionManager, Turn, TurnStatus
+from services.sessions import Concurrency, SeenRequest, Session, SessionManager
 
 __all__ = ["Ask", "RunHandle", "RunLimits", "RunMetrics", "Runner"]
 
 log = structlog.get_logger()
-INTERNAL = "Something went wrong inside the service."
 RESTARTING = "The service is restarting and could not finish this answer."
-
-
-class RunMetrics(Protocol):
-    """Who counts runs."""
-
-    def run_finished(self, outcome: str, seconds: float, confidence: float | None, model: str, usage: Usage) -> None:
-        """A run ended: `complete`, `no_relevant_answer`, `cancelled` or an error's kind."""
-
-    def stopped(self, seconds: float) -> None:
-        """Seconds from the wish to stop until the upstream was closed."""
-
-    def citations_dropped(self, count: int) -> None:
-        """Markers in an answer that name no retrieved passage."""
-
-    def first_token(self, seconds: float) -> None: ...
-
-    def next_token(self, seconds: float) -> None: ...
 
 
 class Runner:
@@ -80,6 +63,7 @@ class Runner:
         self._keeper = keeper
         self._preparation = preparation
         self._metrics = metrics
+        self._ends = Endings(keeper, preparation, metrics)
         self._limits = limits
         self._concurrency = concurrency
         self._new_id = new_id
@@ -278,16 +262,16 @@ class Runner:
                     run.writer.start()
                     run.writer.frame(Status("streaming", run.session.id))
                 self._keeper.working(run)
-                outcome = await self._complete(run, await self._answer(run))
+                outcome = await self._ends.complete(run, await self._answer(run))
         except asyncio.CancelledError:
-            outcome = await self._cancelled(run)
+            outcome = await self._ends.cancelled(run)
         except Suspended:
             outcome = "suspended"  # nothing is said or kept: another process goes on with it
         except AskGraphError as error:
-            outcome = await self._failed(run, error)
+            outcome = await self._ends.failed(run, error)
         except Exception as error:
             log.exception("run failed", error=type(error).__name__)
-            outcome = await self._failed(run, AskGraphError(INTERNAL))
+            outcome = await self._ends.failed(run, AskGraphError(INTERNAL))
         finally:
             self._active.pop(run.id, None)
             run.session.active.pop(run.id, None)
@@ -316,64 +300,6 @@ class Runner:
         if self._graph.may_wait:
             context.kept = facts_of(run)
         return await self._graph.run(context, run.saved)
-
-    async def _complete(self, run: Run, found: Outcome) -> str:
-        outcome = "complete" if found.supported else NO_RELEVANT_ANSWER
-        frame = Complete(
-            answer=found.answer,
-            final_confidence=found.confidence,
-            confidence=found.confidence,
-            total_words=run.writer.words,
-            citations=found.citations,
-            grounded=found.grounded,
-            usage=found.usage,
-            finish_reason=found.finish_reason,
-            model=found.model,
-            session_id=run.session.id,
-            processing_stage=RESPONSE_COMPLETE if found.supported else NO_RELEVANT_ANSWER,
-            cached=found.cached,
-        )
-        self._metrics.citations_dropped(found.rejected_markers)
-        return await self._end(run, frame, outcome, found.answer, "complete", found)
-
-    async def _cancelled(self, run: Run) -> str:
-        if run.stop_reason is not None:
-            return await self._failed(run, run.stop_reason)
-        run.writer.flush()
-        frame = Status("cancelled", run.session.id)
-        outcome = await self._end(run, frame, "cancelled", run.writer.text, "incomplete")
-        if run.stop_at is not None:
-            self._metrics.stopped(asyncio.get_running_loop().time() - run.stop_at)
-        return outcome
-
-    async def _failed(self, run: Run, error: AskGraphError) -> str:
-        run.writer.flush()
-        text = run.writer.text
-        return await self._end(run, Failure.of(error, text), error.kind, text, "error")
-
-    async def _end(
-        self, run: Run, frame: RunFrame, outcome: str, answer: str, status: TurnStatus, found: Outcome | None = None
-    ) -> str:
-        """Keep what came of a run, then say its last frame. What cannot be kept ends as an error."""
-        run.ending = True
-        run.writer.flush()
-        run.session.save(Turn(run.question, answer, status))
-        try:
-            await self._keeper.keep(run, frame, outcome, answer, status, found)
-        except StorageUnavailable as error:
-            outcome, frame = error.kind, Failure.of(error, answer)
-        except Exception as error:
-            if found is not None:
-                raise  # it ends as a failure then, without what could not be kept
-            log.exception("a run could not be kept", error=type(error).__name__)
-            outcome, frame = "internal_error", Failure.of(AskGraphError(INTERNAL), answer)
-        run.writer.frame(frame)
-        self._keeper.answered(run, answer, status)
-        run.found = found
-        usage, confidence, model = (found.usage, found.confidence, found.model) if found else (Usage(), None, "")
-        self._metrics.run_finished(outcome, run.ms / 1000, confidence, model, usage)
-        self._preparation.ended(run, model, outcome)
-        return outcome
 
 
 def _figures(run: Run) -> dict[str, Any]:
