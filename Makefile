@@ -11,13 +11,24 @@ DATA ?= ../shared/data
 BASELINE := $(DATA)/baseline.py
 BASELINE_PACKAGES := bm25s==0.3.16 PyStemmer==3.1.0 wordllama==0.4.0.post1 numpy==2.4.6
 EVAL_VENV := .venv-eval
+DEPLOY_VENV := .venv-deploy
+COMPOSE := docker compose
+SECRETS := deploy/compose/secrets
+IMAGE ?= askgraph:local
+OVERLAY ?= staging
+NAMESPACE ?= $(if $(filter staging,$(OVERLAY)),askgraph-staging,askgraph)
+KUBECTL = kubectl --namespace $(NAMESPACE)
+TERRAFORM := terraform -chdir=deploy/terraform
 ROUNDS ?= 3
 CRASHES ?= 100
 .DEFAULT_GOAL := help
-.PHONY: help install run run-local dev test test-fast test-slow test-crash screenshots lint format bench bench-compare bench-peers bench-peers-run eval fit-confidence lock clean
+.PHONY: help install run run-local local dev migrate alembic-revision alembic-upgrade-head test test-fast test-slow \
+	test-crash test-deploy screenshots lint format bench bench-compare bench-peers bench-peers-run eval fit- \
+	confidence lock build up down logs exec prod infra-init infra-apply infra-destroy infra-destroy-force \
+	k8s-deploy k8s-status k8s-logs k8s-restart k8s-rollback clean
 
 help: ## Show what there is
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
 
 $(VENV)/.installed: requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
@@ -49,17 +60,44 @@ run-local: install ## Serve with a model on this machine: GGUF=path, else SmolLM
 	$(BIN)/python -c 'import xllamacpp' 2>/dev/null || $(BIN)/python -m pip install --quiet -r requirements-local.txt
 	exec $(BIN)/python -m infrastructure.providers.local_server $(GGUF) --with $(BIN)/askgraph serve
 
+local: install $(SECRETS)/.made ## Serve from .venv, with PostgreSQL and Valkey in containers
+	$(COMPOSE) -f docker-compose.db.yml up --detach --wait
+	set -a && . ./$(SECRETS)/local.env && SEARCH_BACKEND=postgres exec $(BIN)/askgraph serve
+
+migrate: install ## Bring the database up to date (DATABASE_URL, else the one in data/)
+	$(BIN)/askgraph migrate
+
+alembic-upgrade-head: migrate ## The same
+
+alembic-revision: install $(VENV)/.installed-dev ## Begin a migration from what the models have new: m="what it brings"
+	$(BIN)/python -m infrastructure.database.revise "$(m)"
+
 test: install $(VENV)/.installed-dev $(VENV)/.installed-tools lint ## Lint, types, import rules, all tests, coverage floor
-	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -m "not slow and not deploy" -n auto --dist loadfile --cov --cov-report=term:skip-covered
 
 test-fast: install $(VENV)/.installed-dev $(VENV)/.installed-tools ## Tests without the slow ones
-	$(BIN)/python -m pytest -m "not model and not slow" -n auto --dist loadfile -x -q
+	$(BIN)/python -m pytest -m "not model and not slow and not deploy" -n auto --dist loadfile -x -q
 
 test-slow: install $(VENV)/.installed-dev ## What `make test` leaves out: more restarts, password forms, far ends, load
-	$(BIN)/python -m pytest -m slow -q
+	$(BIN)/python -m pytest -m "slow and not deploy" -q
 
 test-crash: install $(VENV)/.installed-dev ## Kill the service under load a hundred times on each database; nothing may be lost
 	CRASHES=$(CRASHES) $(BIN)/python -m pytest -q -s tests/e2e/test_crash.py
+
+# Tools that carry their programs in their wheels, in a venv of their own. debootstrap is Debian's, see the script.
+$(DEPLOY_VENV)/.installed: tests/deploy/requirements-deploy.txt tests/deploy/install_tools.sh
+	test -x $(DEPLOY_VENV)/bin/python || $(PYTHON) -m venv $(DEPLOY_VENV)
+	$(DEPLOY_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r $<
+	@sh tests/deploy/install_tools.sh $(DEPLOY_VENV)
+	@touch $@
+
+$(DEPLOY_VENV)/sbom/.installed: deploy/requirements-sbom.txt
+	test -x $(DEPLOY_VENV)/sbom/bin/python || $(PYTHON) -m venv $(DEPLOY_VENV)/sbom
+	$(DEPLOY_VENV)/sbom/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r $<
+	@touch $@
+
+test-deploy: install $(VENV)/.installed-dev $(DEPLOY_VENV)/.installed $(DEPLOY_VENV)/sbom/.installed ## Check image, compose, proxies, Kubernetes, Terraform with their own tools
+	DEPLOY_TOOLS=required $(BIN)/python -m pytest -m deploy -q tests/deploy
 
 screenshots: install $(VENV)/.installed-dev $(VENV)/.installed-tools ## Take the guides' pictures anew, into docs/images
 	$(BIN)/python -m tests.browser.screenshots
@@ -114,8 +152,64 @@ fit-confidence: install $(VENV)/.installed-dev ## Fit services/knowledge/confide
 lock: ## Lock the requirements anew, with hashes (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --extra build -o requirements.txt pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --extra build --extra dev -c requirements.txt -o requirements-dev.txt pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --only-binary :all: -o tests/deploy/requirements-deploy.txt tests/deploy/requirements-deploy.in
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --only-binary :all: -o deploy/requirements-sbom.txt deploy/requirements-sbom.in
+
+# --- Deployments: docs/deployment.md, docs/kubernetes.md, docs/terraform.md ---------------------------------------------
+$(SECRETS)/.made: deploy/compose/make_secrets.sh
+	sh deploy/compose/make_secrets.sh
+	@touch $@
+
+build: ## Build the image as IMAGE (askgraph:local)
+	docker build --tag $(IMAGE) .
+
+up: $(SECRETS)/.made ## Build and start it all in containers: service, databases, Prometheus, Grafana
+	$(COMPOSE) up --detach --build --wait
+
+down: ## Stop what `up` started; what it keeps stays
+	$(COMPOSE) down
+
+logs: ## Follow the service's log in containers
+	$(COMPOSE) logs --follow --tail 100 app
+
+exec: ## A shell beside the service in its container; CMD="askgraph ask …" for one command
+	$(COMPOSE) exec app $(or $(CMD),sh)
+
+prod: $(SECRETS)/.made ## Start it for people: ASKGRAPH_IMAGE, ASKGRAPH_DOMAIN and ACME_EMAIL must be set
+	$(COMPOSE) -f docker-compose.prod.yml up --detach --wait
+
+infra-init: ## Fetch what Terraform needs, as locked
+	$(TERRAFORM) init
+
+infra-apply: ## Make or change the servers; shows the plan and asks
+	$(TERRAFORM) apply
+
+infra-destroy: ## Remove the servers and all that is on them; shows the plan and asks
+	$(TERRAFORM) destroy
+
+infra-destroy-force: ## The same without a question; only with CONFIRM=yes
+	@test "$(CONFIRM)" = yes || { echo "this removes every server and its data: say CONFIRM=yes" >&2; exit 2; }
+	$(TERRAFORM) destroy -auto-approve
+
+k8s-deploy: ## Apply deploy/k8s/overlays/OVERLAY (staging) and wait until it is ready
+	kubectl apply --kustomize deploy/k8s/overlays/$(OVERLAY)
+	$(KUBECTL) rollout status deployment/askgraph --timeout=20m
+
+k8s-status: ## What runs in the cluster
+	$(KUBECTL) get deployments,statefulsets,pods,hpa,ingress,cronjobs --output wide
+
+k8s-logs: ## Follow the service's log in the cluster
+	$(KUBECTL) logs --selector app.kubernetes.io/name=askgraph,app.kubernetes.io/component=app --follow --tail 100 --prefix
+
+k8s-restart: ## New pods, one after the other, nobody is cut off
+	$(KUBECTL) rollout restart deployment/askgraph
+	$(KUBECTL) rollout status deployment/askgraph --timeout=20m
+
+k8s-rollback: ## Back to the version before
+	$(KUBECTL) rollout undo deployment/askgraph
+	$(KUBECTL) rollout status deployment/askgraph --timeout=20m
 
 clean: ## Remove what was installed, built and cached; data/ stays
-	rm -rf $(VENV) $(BENCH_VENV) $(PEERS_VENV) $(EVAL_VENV) tests/browser/node_modules build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* .import_linter_cache
+	rm -rf $(VENV) $(BENCH_VENV) $(PEERS_VENV) $(EVAL_VENV) $(DEPLOY_VENV) tests/browser/node_modules build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find cache -mindepth 1 ! -name .gitkeep -delete

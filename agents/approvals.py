@@ -6,7 +6,8 @@ goes on, so a process that dies behind an approval never has the tool run a seco
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -15,17 +16,21 @@ from langgraph.types import Command, interrupt
 
 from agents.checkpoints import RunCheckpoints, Unreadable
 from agents.events import Step
-from agents.saved_run import SavedRun, pack, restore
+from agents.saved_run import SavedRun, pack, restore, unpack
 from agents.state import RunContext
 from agents.writer import valid_text
 from infrastructure.errors import NotFound, StorageUnavailable
 from infrastructure.providers.types import ToolCall
+from services.sessions import is_uuid
 
 log = structlog.get_logger()
 APPROVAL_SECONDS = 600.0
 MAX_DETAIL_CHARS = 500
 DECLINED = "The person who asks declined this call. It was not made. Do not try it again; go on without it."
 NO_CALL = "No such call waits for an approval."
+APPROVE = "approve"
+Tell = Callable[[str, Mapping[str, str]], None]
+"""Tells all processes that answer questions something: its kind, and what is said of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,9 @@ class Store(Protocol):
 
     async def release(self, run_id: str) -> None:
         """Let any process go on with it."""
+
+    async def state(self, run_id: str) -> bytes | None:
+        """What is kept of a run, whichever process has it."""
 
 
 @dataclass(slots=True)
@@ -100,9 +108,12 @@ def ask(calls: Iterable[PendingCall]) -> frozenset[str]:
 class Approvals:
     """Takes runs through a graph that may be interrupted. `checkpoints` is what the graph is to be compiled with."""
 
-    def __init__(self, store: Store, *, seconds: float = APPROVAL_SECONDS) -> None:
+    def __init__(
+        self, store: Store, *, seconds: float = APPROVAL_SECONDS, tell_others: Tell | None = None
+    ) -> None:  # fmt: skip
         self.checkpoints = RunCheckpoints()
         self._store = store
+        self._tell_others = tell_others
         self._seconds = seconds
         self._waiting: dict[str, _Waiting] = {}
         self._ends = False
@@ -123,6 +134,35 @@ class Approvals:
         waiting = self._waiting.get(run_id)
         if waiting is None or not waiting.answer(call_id, approved):
             raise NotFound(NO_CALL)
+
+    async def find(self, run_ids: Iterable[str], call_id: str) -> str | None:
+        """The first of these runs in which that call waits, in whichever process."""
+        for run_id in run_ids:
+            if self.waits(run_id, call_id) or await self._waits_elsewhere(run_id, call_id):
+                return run_id
+        return None
+
+    async def settle(self, run_id: str, call_id: str, approved: bool) -> None:
+        """Say what is to become of a call, in whichever process it waits.
+
+        Raises:
+            NotFound: it does not wait, or does not wait any more.
+            StorageUnavailable: the database, which knows what waits elsewhere, does not answer.
+        """
+        if run_id in self._waiting or self._tell_others is None:
+            return self.answer(run_id, call_id, approved)
+        if not await self._waits_elsewhere(run_id, call_id):
+            raise NotFound(NO_CALL)
+        self._tell_others(APPROVE, {"run_id": run_id, "call_id": call_id, "approved": "yes" if approved else ""})
+        return None
+
+    async def _waits_elsewhere(self, run_id: str, call_id: str) -> bool:
+        if self._tell_others is None or run_id in self._waiting:
+            return False
+        state = await self._store.state(run_id) if is_uuid(run_id) else None
+        with suppress(Unreadable):  # of another version: its own process knows
+            return state is not None and any(call[0] == call_id for call in unpack(run_id, state, 0.0).calls)
+        return False
 
     @property
     def waiting(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from agents.keeping import Keeper
 from agents.preparing import Preparation
 from agents.run import Run
 from agents.state import Outcome
+from infrastructure.database.repositories.turns import TakenOver
 from infrastructure.errors import AskGraphError, StorageUnavailable
 from infrastructure.providers.types import Usage
 from services.sessions import Turn, TurnStatus
@@ -36,7 +37,9 @@ class RunMetrics(Protocol):
 
 
 class Endings:
-    """Ends runs. Each method gives the outcome: `complete`, `no_relevant_answer`, `cancelled` or an error's kind."""
+    """Ends runs. Each method gives the outcome: `complete`, `no_relevant_answer`, `cancelled` or an error's kind; or
+    raises TakenOver where another process has the run by now.
+    """
 
     def __init__(self, keeper: Keeper, preparation: Preparation, metrics: RunMetrics) -> None:
         self._keeper = keeper
@@ -80,12 +83,18 @@ class Endings:
     async def _end(
         self, run: Run, frame: RunFrame, outcome: str, answer: str, status: TurnStatus, found: Outcome | None = None
     ) -> str:
-        """Keep what came of a run, then say its last frame. What cannot be kept ends as an error."""
+        """Keep what came of a run, then say its last frame. What cannot be kept ends as an error.
+
+        Raises:
+            TakenOver: another process has the run by now; nothing was said.
+        """
         run.ending = True
         run.writer.flush()
         run.session.save(Turn(run.question, answer, status))
         try:
             await self._keeper.keep(run, frame, outcome, answer, status, found)
+        except TakenOver:
+            raise  # it is not this process's to end
         except StorageUnavailable as error:
             outcome, frame = error.kind, Failure.of(error, answer)
         except Exception as error:

@@ -1,6 +1,6 @@
 """What is kept of runs, in the store and told to whoever follows the chat."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ from agents.recall import terminal_entry
 from agents.run import Ask, Run
 from agents.state import Outcome
 from infrastructure.database.repositories.turns import EndedTurn, NewTurn, title_of
-from infrastructure.errors import Conflict, NotFound
+from infrastructure.errors import NotFound, StorageUnavailable
 from services.chat_feed import (
     AGENT_PROCESSING,
     CHAT_UPDATED,
@@ -50,12 +50,14 @@ class Keeper:
         self._worker = worker
         self._on_first_exchange = on_first_exchange
 
-    def new_turn(self, chat_id: str, ask: Ask, run_id: str, answer_id: str) -> NewTurn:
-        """What is to be kept of a question."""
+    def new_turn(self, chat_id: str, ask: Ask, run_id: str, answer_id: str, most_ahead: int | None = None) -> NewTurn:
+        """What is to be kept of a question. `most_ahead` is how many runs may be before it in its chat, counted over
+        all processes; None where there is but this one.
+        """
         return NewTurn(
             chat_id, ask.owner, ask.question, run_id, self._new_id(), answer_id, self._worker, self._now(),
             creates=not ask.must_exist, edits=ask.edits, regenerates=ask.regenerates, request_id=ask.request_id,
-            digest=ask.digest if ask.request_id else None,
+            digest=ask.digest if ask.request_id else None, asked=ask.manner, most_ahead=most_ahead,
         )  # fmt: skip
 
     async def keep(
@@ -64,6 +66,7 @@ class Keeper:
         """Keep what came of a run; `frame` is the last one, which is yet to be said.
 
         Raises:
+            TakenOver: another process has the run by now.
             StorageUnavailable: it cannot be kept.
         """
         if run.begun is None or run.session.id is None:
@@ -73,7 +76,7 @@ class Keeper:
         await self._conversations.end(
             EndedTurn(
                 run.session.id, run.id, run.answer_id, run.begun.message_id, run.begun.position, answer, status,
-                self._now(), title, run.facts,
+                self._now(), title, run.facts, self._worker, run.fence,
             )
         )  # fmt: skip
 
@@ -102,20 +105,48 @@ class Keeper:
         if not run.begun.titled and status == "complete":
             self._on_first_exchange(chat_id, run.question, answer)
 
+    async def ended(self, run_id: str) -> bool:
+        """Whether a run has ended, in whichever process.
+
+        Raises:
+            StorageUnavailable: the store does not answer.
+        """
+        return bool(await self.ended_of([run_id]))
+
+    async def ended_of(self, run_ids: Sequence[str]) -> set[str]:
+        """Those of these runs that have ended, in whichever process.
+
+        Raises:
+            StorageUnavailable: the store does not answer.
+        """
+        return await self._conversations.ended_of([run_id for run_id in run_ids if is_uuid(run_id)])
+
     async def recall(self, run_id: str, log: EventLog, reader: str | None = None) -> str | None:
         """Fetch an ended run from the store into the log for `reader`; whose it is.
 
         Raises:
             NotFound: no such run, or somebody else's.
-            Conflict: it is under way in another process.
+            StorageUnavailable: it is under way in another process, and its frames are not to be had.
         """
         stored = await self._conversations.run(run_id) if is_uuid(run_id) else None
         if stored is None or not may_reach(stored.owner, reader):
             raise NotFound(NO_RUN)
         if stored.outcome is None:
-            raise Conflict("This run is under way in another process.")
+            raise StorageUnavailable("This run cannot be followed just now. Try again in a moment.", retry_after=1.0)
         log.restore(run_id, stored.owner, stored.answer, terminal_entry(stored, self._clock()))
         return stored.owner
+
+    async def conclude(self, run_id: str, log: EventLog) -> None:
+        """Give a run in the log its last frame, if the store says that it has ended.
+
+        Raises:
+            NotFound: the store does not know it.
+        """
+        stored = await self._conversations.run(run_id) if is_uuid(run_id) else None
+        if stored is None:
+            raise NotFound(NO_RUN)
+        if stored.outcome is not None:
+            log.restore(run_id, stored.owner, stored.answer, terminal_entry(stored, self._clock()))
 
     def _facts(self, run: Run, outcome: str, found: Outcome | None, frame: RunFrame) -> Mapping[str, Any]:
         """The columns of `Run` that are known when it ends."""

@@ -36,10 +36,44 @@ class Model(Protocol):
 class EventLog(Protocol):
     """The frames of runs, in order. One writer a run, any number of readers, none of which holds up another."""
 
-    def open(self, run_id: str, owner: str | None, seq: int = 0, answer: str = "") -> None:
+    fenced: Callable[[str], None]
+    """Told of a run that another process has taken from this one: what is still written of it here goes nowhere."""
+
+    def open(self, run_id: str, owner: str | None, seq: int = 0, answer: str = "", fence: int = 1) -> None:
         """Begin the log of a run, which only `owner` may read (with None, and for a run that was never opened: whoever
-        knows its id). One that began in another process goes on behind its frame `seq`, with the answer up to there.
+        knows its id). One that began in another process goes on behind its frame `seq`, with the answer up to there;
+        `fence` is higher than that process's then.
         """
+
+    async def find(self, run_id: str) -> str | None:
+        """Have a run here that may be written elsewhere, and follow it from now on; its owner.
+
+        Raises:
+            NotFound: no such run, or it left.
+            StorageUnavailable: it is not here, and nobody can tell whether it is elsewhere.
+        """
+
+    async def take_over(self, run_id: str, fence: int) -> int:
+        """Write a run from now on that another process began, with all its frames; the last one's number.
+
+        Raises:
+            NotFound: there are none.
+            Conflict: it has ended, or another process has taken it with a fence as high.
+            StorageUnavailable: nobody can tell.
+        """
+
+    def expire(self) -> None:
+        """Let go of what has had its time, and of the oldest where there is too much."""
+
+    @property
+    def followed(self) -> list[str]:
+        """Runs under way that are read here and written elsewhere."""
+
+    @property
+    def held_runs(self) -> int: ...
+
+    @property
+    def held_bytes(self) -> int: ...
 
     def restore(self, run_id: str, owner: str | None, answer: str, terminal: Entry) -> None:
         """Have an ended run here again whose frames are gone: its answer's text and its last frame."""

@@ -59,7 +59,7 @@ class Preparation:
             manner.scope,
             ask.rag_mode,
             chosen=bool(ask.file_ids),
-            model=ask.model or self._model(manner.model),
+            model=ask.model or self.model(manner.model),
             temperature=ask.temperature,
             max_tokens=ask.max_tokens,
             stop=ask.stop,
@@ -95,8 +95,8 @@ class Preparation:
         if self.summaries is not None:
             self.summaries.forget(session_id)
 
-    def _model(self, name: str | None) -> Model | None:
-        """An agent's model; None where it may no longer be chosen."""
+    def model(self, name: str | None) -> Model | None:
+        """The model of that name, `provider/model`; None where it may no longer be chosen."""
         if name is None or self.choose is None:
             return None
         provider, _, model = name.partition("/")

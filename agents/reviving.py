@@ -12,7 +12,7 @@ from agents.run import Ask, Run
 from agents.saved_run import SavedRun, unpack
 from infrastructure.database.repositories.checkpoints import WaitingRun
 from infrastructure.database.repositories.turns import BegunTurn
-from infrastructure.errors import NotFound
+from infrastructure.errors import Conflict, NotFound
 
 log = structlog.get_logger()
 ASK_FIELDS = (
@@ -45,8 +45,8 @@ async def revive_all(runner: Reviver, store: Waiting) -> int:
     revived = 0
     for row, seconds in await store.take():
         try:
-            await runner.revive(unpack(row.run_id, row.state, seconds))
-        except (Unreadable, NotFound) as error:
+            await runner.revive(unpack(row.run_id, row.state, seconds, row.fence))
+        except (Unreadable, NotFound, Conflict) as error:
             log.warning("a run that waited cannot be gone on with", run_id=row.run_id, error=type(error).__name__)
             await store.claim(row.run_id)
         else:
@@ -62,6 +62,7 @@ def facts_of(run: Run) -> Mapping[str, Any] | None:
         return None
     asked = {name: getattr(run.ask, name) for name in ASK_FIELDS} | {"session_id": run.session.id}
     begun = asdict(run.begun) | {"at": run.begun.at.isoformat()}
+    del begun["ahead"]  # it has its place, and keeps it
     return {"ask": asked, "file_ids": list(run.ask.file_ids), "begun": begun, "answer_id": run.answer_id}
 
 

@@ -17,6 +17,9 @@ from infrastructure.errors import AskGraphError
 from infrastructure.providers.types import Usage
 from services.sessions import Session, Turn
 
+MANNER = ("file_ids", "rag_mode", "max_tokens", "stop", "options", "instructions", "agent_id")
+"""Fields of `Ask` that say how a question is asked, besides its model and its temperature."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:
@@ -47,6 +50,20 @@ class Ask:
     turns: tuple[Turn, ...] = ()  # the conversation so far, where the client keeps it: for a question outside sessions
     instructions: str = ""  # the client's own, for this answer
     agent_id: str | None = None  # the agent that answers; None: the chat's, if it has one
+
+    @property
+    def manner(self) -> dict[str, Any] | None:
+        """How it is asked, as JSON, for whoever has to begin its run anew: what is not as usual, None where all is."""
+        usual = {"rag_mode": "auto"}
+        named = {name: getattr(self, name) for name in MANNER}
+        manner = {name: value for name, value in named.items() if value and value != usual.get(name)}
+        if self.temperature is not None:
+            manner["temperature"] = self.temperature
+        if self.file_ids and self.owner is not None:
+            manner["owner"] = self.owner  # whose files they are, also in a chat that is nobody's
+        if self.model is not None:
+            manner["model"] = f"{self.model.name}/{self.model.model}"
+        return manner or None
 
     @property
     def digest(self) -> str:
@@ -81,6 +98,7 @@ class RunLimits:
     tokens: int = 100_000
     tool_steps: int = 5
     active: int = 1000
+    attempts: int = 2  # how often a run is begun, where its processes die
 
 
 @dataclass(slots=True)
@@ -95,6 +113,7 @@ class Run:
     answer_id: str
     ask: Ask
     owner: str | None
+    fence: int = 1  # what tells this process's frames and answer from those of one that had it before
     budget: Budget | None = None  # what it has used, once it works
     facts: Mapping[str, Any] = field(default_factory=dict)  # what is kept of it at its end
     saved: SavedRun | None = None  # it waited for a person in another process
@@ -102,6 +121,7 @@ class Run:
     found: Outcome | None = None  # what it came to; None: it has not ended, or ended otherwise
     task: asyncio.Task[None] | None = None
     working: bool = False  # its task has taken its first step: only then can cancelling it be seen from inside
+    lost: bool = False  # it is another process's, or to be: nothing more of it is said or kept here
     ending: bool = False  # how it ends is settled: it cannot be stopped any more
     stop_at: float | None = None  # when it was told to stop, in the loop's time
     stop_reason: AskGraphError | None = None  # None: the one who asked wanted it

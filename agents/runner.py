@@ -2,41 +2,48 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import structlog
 
-from agents.approvals import Approvals, Suspended
+from agents.approvals import Approvals, Suspended, Tell
 from agents.ending import INTERNAL, Endings, RunMetrics
 from agents.events import Status
 from agents.graph import AnswerGraph
 from agents.keeping import NO_RUN, Keeper
+from agents.places import Places
 from agents.ports import Clock, EventLog
 from agents.preparing import Preparation
 from agents.prompts import PROMPT_VERSIONS
-from agents.reviving import facts_of, revived
+from agents.reviving import facts_of
 from agents.run import Ask, Run, RunHandle, RunLimits
-from agents.saved_run import SavedRun
 from agents.state import Budget, Outcome
+from agents.taking_over import TakeOver
 from agents.tracing import RunTrace, Traces, begin_trace
 from agents.writer import RunWriter
-from infrastructure.database.repositories.turns import BegunTurn, KnownTurn
-from infrastructure.errors import AskGraphError, Conflict, NotFound, RateLimited, ShuttingDown
+from infrastructure.database.repositories.turns import BegunTurn, KnownTurn, TakenOver
+from infrastructure.errors import AskGraphError, Conflict, NotFound, RateLimited, ShuttingDown, StorageUnavailable
 from infrastructure.log_ids import bind_run, continue_ids
 from infrastructure.providers.types import Usage
 from services.principals import may_reach
-from services.sessions import Concurrency, SeenRequest, Session, SessionManager
+from services.sessions import MAX_WAITING, Concurrency, SeenRequest, Session, SessionManager
 
 __all__ = ["Ask", "RunHandle", "RunLimits", "RunMetrics", "Runner"]
 
 log = structlog.get_logger()
+LOST = "lost"
+CANCEL, ABANDON, ABANDON_OWNER = "cancel", "abandon", "abandon_owner"  # what processes tell each other
+TELL_AGAIN_SECONDS = 2.0
 RESTARTING = "The service is restarting and could not finish this answer."
 
 
 class Runner:
     """Starts runs, lets them be stopped, and ends each with exactly one terminal frame.
 
-    A question is committed before its run is acknowledged, an answer before its run's last frame.
+    A question is committed before its run is acknowledged, an answer before its run's last frame. `tell_others` is None
+    where there is but this process. Where there are more, a chat's runs stand in line by what the store has under way,
+    and a run that is elsewhere is stopped by telling its process.
     """
 
     def __init__(
@@ -54,6 +61,7 @@ class Runner:
         clock: Clock,
         approvals: Approvals | None = None,
         traces: Traces | None = None,
+        tell_others: Tell | None = None,
     ) -> None:
         self._graph = graph
         self._approvals = approvals
@@ -64,11 +72,15 @@ class Runner:
         self._preparation = preparation
         self._metrics = metrics
         self._ends = Endings(keeper, preparation, metrics)
+        self._places = Places(log, keeper, shared=tell_others is not None)
+        self.take_over = TakeOver(self, log, sessions, preparation, self._ends, metrics, limits.attempts, clock)
+        """Goes on with what other processes left."""
         self._limits = limits
         self._concurrency = concurrency
         self._new_id = new_id
         self._clock = clock
         self._active: dict[str, Run] = {}
+        self._tell_others = tell_others
         self._draining = False
         self._beginning = 0  # questions that are being kept
         self._begun = asyncio.Event()
@@ -106,15 +118,16 @@ class Runner:
             return handle
 
     async def require(self, run_id: str, owner: str | None) -> None:
-        """Make sure that `owner` may read this run, and that the log has it: an ended one is fetched from the store.
+        """Make sure that `owner` may read this run, and that the log has it: one that runs elsewhere is followed, an
+        ended one is fetched from the store.
 
         Raises:
             NotFound: no such run, or somebody else's.
-            Conflict: it is under way in another process.
+            StorageUnavailable: it is under way elsewhere, and cannot be followed just now.
         """
         try:
-            found = self._log.owner(run_id)
-        except NotFound:
+            found = await self._log.find(run_id)
+        except (NotFound, StorageUnavailable):
             found = await self._keeper.recall(run_id, self._log, owner)
         if not may_reach(found, owner):
             raise NotFound(NO_RUN)
@@ -125,11 +138,35 @@ class Runner:
         Raises:
             NotFound: no such run.
         """
+        while True:
+            self.stop(run_id)
+            if self._tell_others is None or run_id in self._active:
+                await self._log.terminal(run_id)
+                return
+            self._tell_others(CANCEL, {"run_id": run_id})
+            with suppress(TimeoutError):  # its process may have died: the one that takes it over is told, too
+                async with asyncio.timeout(TELL_AGAIN_SECONDS):
+                    await self._log.terminal(run_id)
+                    return
+
+    def stop(self, run_id: str) -> None:
+        """Stop a run, if it is here."""
         self._stop(run_id, None)
-        await self._log.terminal(run_id)
+
+    def lose(self, run_id: str) -> None:
+        """Another process has a run that is here: end it without another word."""
+        if (run := self._active.get(run_id)) is not None and not run.lost:
+            log.warning("a run was taken over by another worker", run_id=run_id)
+            self._let_go(run)
 
     def abandon(self, session_id: str) -> None:
-        """A chat is gone: stop what it has under way, and forget it."""
+        """A chat is gone: stop what it has under way, and forget it, here and elsewhere."""
+        self.forget(session_id)
+        if self._tell_others is not None:
+            self._tell_others(ABANDON, {"session_id": session_id})
+
+    def forget(self, session_id: str) -> None:
+        """The same in this process."""
         session = self._sessions.find(session_id)
         for run_id in tuple(session.active) if session else ():
             self._stop(run_id, None)
@@ -137,48 +174,54 @@ class Runner:
         self._preparation.forget(session_id)
 
     def abandon_owner(self, owner: str) -> None:
-        """An account is gone, with its chats."""
+        """An account is gone, with its chats, here and elsewhere."""
+        self.forget_owner(owner)
+        if self._tell_others is not None:
+            self._tell_others(ABANDON_OWNER, {"owner": owner})
+
+    def forget_owner(self, owner: str) -> None:
+        """The same in this process."""
         for session in self._sessions.forget_owner(owner):
             for run_id in tuple(session.active):
                 self._stop(run_id, None)
 
     async def drain(self, grace_seconds: float) -> None:
-        """Take no more questions, give runs `grace_seconds` to end, then end them; those that wait for a person
-        are left to the next process.
+        """Take no more questions, give runs `grace_seconds` to end, then end them; those that wait for a person are
+        left to the next process. Where there are other processes, they begin anew what has not ended.
         """
         self._draining = True
         if self._approvals is not None:
             self._approvals.suspend()
         if tasks := self._tasks():
             await asyncio.wait(tasks, timeout=grace_seconds)
-        for run_id in tuple(self._active):
-            self._stop(run_id, ShuttingDown(RESTARTING))
+        for run in tuple(self._active.values()):
+            self._end_early(run)
         while self._beginning:  # what is kept begins, and is stopped at once: nobody else would end its run
             self._begun.clear()
             await self._begun.wait()
         while tasks := self._tasks():
             await asyncio.wait(tasks)
 
+    def _end_early(self, run: Run) -> None:
+        if self._tell_others is None or run.begun is None:
+            self._stop(run.id, ShuttingDown(RESTARTING))
+        else:
+            self._let_go(run)
+
+    def _let_go(self, run: Run) -> None:
+        if not run.ending:
+            run.lost = True
+            self._stop(run.id, None)
+
     def _tasks(self) -> list[asyncio.Task[None]]:
         return [run.task for run in self._active.values() if run.task]
 
-    async def revive(self, saved: SavedRun) -> None:
-        """Go on with a run that another process left waiting for a person.
-
-        Raises:
-            Unreadable: what was kept of it cannot be used.
-            NotFound: its chat is gone.
-        """
-        ask, begun, answer_id = revived(saved.run)
-        session = await self._sessions.open(ask.session_id, ask.owner, must_exist=True)
-        session.active[saved.run_id] = answer_id
-        self._log.open(saved.run_id, session.owner, saved.seq, saved.text)
-        writer = RunWriter(saved.run_id, self._log, self._clock, self._metrics)
-        writer.resume(saved.text)
-        run = Run(saved.run_id, session, begun.question, writer, begun, answer_id, ask, session.owner, saved=saved)
+    def go(self, run: Run, queued: bool = False) -> None:
+        """Have a run work that has its log."""
         run.trace = self._trace(run)
-        self._active[saved.run_id] = run
-        run.task = asyncio.create_task(self._work(run, queued=False), name=f"run {run.id}")
+        run.session.active[run.id] = run.answer_id
+        self._active[run.id] = run
+        run.task = asyncio.create_task(self._work(run, queued=queued), name=f"run {run.id}")
 
     async def _start(self, ask: Ask) -> RunHandle:
         if self._draining:
@@ -205,7 +248,8 @@ class Runner:
         self._beginning += 1
         try:
             if session.id is not None:
-                kept = await self._sessions.begin(session, self._keeper.new_turn(session.id, ask, run_id, answer_id))
+                turn = self._keeper.new_turn(session.id, ask, run_id, answer_id, self._most_ahead(ask))
+                kept = await self._sessions.begin(session, turn)
                 if isinstance(kept, KnownTurn):
                     del session.active[run_id]
                     await self.require(kept.run_id, ask.owner)
@@ -224,7 +268,15 @@ class Runner:
         run = self._launch(run_id, session, question, owner, begun, answer_id, ask)
         if begun and not ask.regenerates:
             self._keeper.asked(run)
+        if begun and self._tell_others is not None and self._concurrency == "interrupt":
+            for earlier in begun.ahead:
+                self._tell_others(CANCEL, {"run_id": earlier})
         return RunHandle(run_id, session.id, False, begun.message_id if begun else None, answer_id if begun else None)
+
+    def _most_ahead(self, ask: Ask) -> int | None:
+        if self._tell_others is None:
+            return None
+        return 0 if self._concurrency == "reject" or ask.edits or ask.regenerates else MAX_WAITING
 
     def _launch(
         self, run_id: str, session: Session, question: str, owner: str | None, begun: BegunTurn | None,
@@ -232,11 +284,10 @@ class Runner:
     ) -> Run:  # fmt: skip
         self._log.open(run_id, owner)
         writer = RunWriter(run_id, self._log, self._clock, self._metrics)
-        run = self._active[run_id] = Run(run_id, session, question, writer, begun, answer_id, ask, owner)
-        run.trace = self._trace(run)
-        waits = session.occupied or next(iter(session.active)) != run_id
+        run = Run(run_id, session, question, writer, begun, answer_id, ask, owner)
+        waits = bool(begun and begun.ahead) or session.occupied or next(iter(session.active)) != run_id
         writer.frame(Status("queued" if waits else "streaming", session.id))
-        run.task = asyncio.create_task(self._work(run, queued=waits), name=f"run {run_id}")
+        self.go(run, waits)
         if self._draining:  # it began while its question was being kept
             self._stop(run_id, ShuttingDown(RESTARTING))
         return run
@@ -255,28 +306,38 @@ class Runner:
         outcome: str | None = None
         run.working = True
         try:
-            if run.stop_at is not None:
-                raise asyncio.CancelledError
-            async with run.session.turn():
-                if queued:
-                    run.writer.start()
-                    run.writer.frame(Status("streaming", run.session.id))
-                self._keeper.working(run)
-                outcome = await self._ends.complete(run, await self._answer(run))
-        except asyncio.CancelledError:
-            outcome = await self._ends.cancelled(run)
+            outcome = await self._to_the_end(run, queued)
         except Suspended:
             outcome = "suspended"  # nothing is said or kept: another process goes on with it
-        except AskGraphError as error:
-            outcome = await self._ends.failed(run, error)
-        except Exception as error:
-            log.exception("run failed", error=type(error).__name__)
-            outcome = await self._ends.failed(run, AskGraphError(INTERNAL))
+        except TakenOver:
+            outcome = LOST
         finally:
             self._active.pop(run.id, None)
             run.session.active.pop(run.id, None)
             self._tell(run, outcome)
             ids.end()
+
+    async def _to_the_end(self, run: Run, queued: bool) -> str:
+        try:
+            if run.stop_at is not None:
+                raise asyncio.CancelledError
+            async with self._places.turn(run):
+                if queued:
+                    run.writer.start()
+                    run.writer.frame(Status("streaming", run.session.id))
+                self._keeper.working(run)
+                return await self._ends.complete(run, await self._answer(run))
+        except asyncio.CancelledError:
+            if run.lost:
+                raise TakenOver from None
+            return await self._ends.cancelled(run)
+        except (Suspended, TakenOver):
+            raise
+        except AskGraphError as error:
+            return await self._ends.failed(run, error)
+        except Exception as error:
+            log.exception("run failed", error=type(error).__name__)
+            return await self._ends.failed(run, AskGraphError(INTERNAL))
 
     def _trace(self, run: Run) -> RunTrace | None:
         if self._traces is None:

@@ -48,6 +48,7 @@ class SavedRun:
     calls: Sequence[Sequence[str]]
     graph: bytes
     expires_in: float
+    fence: int = 1
     manner: Manner | None = None  # None: kept by a version that had none; it is found anew
 
 
@@ -80,7 +81,7 @@ def pack(context: RunContext, calls: Sequence[Sequence[str]], graph: bytes) -> b
     )
 
 
-def unpack(run_id: str, state: bytes, expires_in: float) -> SavedRun:
+def unpack(run_id: str, state: bytes, expires_in: float, fence: int = 1) -> SavedRun:
     """
     Raises:
         Unreadable: it was kept by another version.
@@ -92,7 +93,7 @@ def unpack(run_id: str, state: bytes, expires_in: float) -> SavedRun:
         tools, graph = kept.pop("tools"), b64decode(kept.pop("graph"))
         known, manner = _names(tools), kept.pop("manner", None)
         return SavedRun(
-            run_id=run_id, expires_in=expires_in, tools=known, graph=graph,
+            run_id=run_id, expires_in=expires_in, tools=known, graph=graph, fence=fence,
             manner=None if manner is None else _manner(manner), **kept,
         )  # fmt: skip
     except (ValueError, TypeError, KeyError, AttributeError) as error:

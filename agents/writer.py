@@ -3,7 +3,7 @@
 import asyncio
 from typing import Protocol
 
-from agents.events import RunFrame, WordEncoder, encode, is_terminal
+from agents.events import RunFrame, Status, WordEncoder, encode, is_terminal
 from agents.ports import Clock, EventLog
 from agents.words import WordGrouper
 from infrastructure.event_log.entry import Entry
@@ -98,7 +98,7 @@ class RunWriter:
         self._grouper.flush()
         terminal = is_terminal(frame)
         data = encode(frame, self.run_id, self._seq + 1, self._clock())
-        self._append(data, terminal=terminal)
+        self._append(data, terminal=terminal, restart=isinstance(frame, Status) and frame.status == "restarted")
         self.ended = terminal
 
     def _word(self, content: str) -> None:
@@ -116,9 +116,9 @@ class RunWriter:
         self._open = not content[-1].isspace()
         self._append(data, content)
 
-    def _append(self, data: bytes, text: str = "", terminal: bool = False) -> None:
+    def _append(self, data: bytes, text: str = "", terminal: bool = False, restart: bool = False) -> None:
         """Numbers are given here, behind all that can fail: a hole would bar the way for every later frame."""
-        self._log.append(self.run_id, Entry(self._seq + 1, data, text, terminal))
+        self._log.append(self.run_id, Entry(self._seq + 1, data, text, terminal, restart))
         self._seq += 1
 
 

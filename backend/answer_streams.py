@@ -10,9 +10,10 @@ import orjson
 
 from agents.ports import EventLog
 from agents.runner import RunHandle
+from backend.answer_text import answer_text
 from backend.routers.ask import RunFailed
 from backend.run_end import answer_facts, run_end
-from backend.streaming import Stream, answer_text
+from backend.streaming import Stream
 
 
 class TextStream(Stream):

@@ -14,7 +14,7 @@ from backend.schemas import frames
 from backend.socket_auth import turn_away
 from backend.socket_questions import asked
 from backend.streaming import gap_frames
-from infrastructure.errors import AskGraphError, InvalidInput, NotFound, RateLimited, Unauthorized
+from infrastructure.errors import AskGraphError, InvalidInput, NotFound, RateLimited, ShuttingDown, Unauthorized
 from infrastructure.event_log.entry import Batch, Entry
 from infrastructure.websocket_manager import POLICY, RESTARTING, Connection, ConnectionClosed
 from middleware.authentication import SIGN_IN, STORAGE_ERRORS, identify, no_storage
@@ -45,6 +45,7 @@ class AskSocket:
         self._following: dict[str, asyncio.Task[None]] = {}
         self._bad_frames = 0
         self._received = parts.metrics.ws_messages.labels
+        connection.on_drain = self._leave_elsewhere
         self._handlers = {
             "question": self._question,
             "cancel": self._cancel,
@@ -92,6 +93,8 @@ class AskSocket:
                 self._connection.close(POLICY, "too many bad frames")
 
     async def _question(self, frame: Mapping[str, Any]) -> None:
+        if self._parts.websockets.draining:
+            return self._turn_back()
         fields = frame.get("data", frame)
         if not isinstance(fields, dict):
             raise InvalidInput("data must be an object.")
@@ -100,14 +103,18 @@ class AskSocket:
             fields, self._parts, session_id=self._session_id, caller=caller, owner=self._principal.user_id,
             unused=self._session_unused,
         )  # fmt: skip
-        self._parts.limit.require(caller)
+        await self._parts.limit.require(caller)
         self._make_room()
         self._parts.metrics.queries.inc()
         if ask.session_id == self._session_id:
             self._session_unused = False
-        run = await self._parts.runner.start(ask)
+        try:
+            run = await self._parts.runner.start(ask)
+        except ShuttingDown:
+            return self._turn_back()
         if run.id not in self._following:
             self._follow(run.id, 0)
+        return None
 
     async def _attach(self, frame: Mapping[str, Any]) -> None:
         run_id, after = frame.get("run_id"), frame.get("after", 0)
@@ -119,8 +126,24 @@ class AskSocket:
         self._parts.metrics.replays.inc()
         if (earlier := self._following.pop(run_id, None)) is not None:
             earlier.cancel()
+        if self._parts.websockets.draining and run_id in self._parts.event_log.followed:
+            return self._turn_back()
         self._make_room()
         self._follow(run_id, after)
+        return None
+
+    def _turn_back(self) -> None:
+        """The process ends: what was asked for is not done, and no error either. Who is sent away without an answer
+        asks again elsewhere, a question under its request id. What is being read here is read to its end first.
+        """
+        if not self._following:
+            self._connection.close(RESTARTING, "restarting: reconnect")
+
+    def _leave_elsewhere(self) -> None:
+        """The process ends, and others do not: runs that they write can be read there."""
+        for run_id in self._following.keys() & set(self._parts.event_log.followed):
+            self._following.pop(run_id).cancel()
+        self._connection.busy = bool(self._following)
 
     async def _cancel(self, frame: Mapping[str, Any]) -> None:
         run_id = frame.get("run_id")
@@ -140,14 +163,13 @@ class AskSocket:
         if not isinstance(approved, bool):
             raise InvalidInput("approved must be true or false.")
         if run_id is None:
-            waiting = (run for run in reversed(self._following) if self._parts.approvals.waits(run, call_id))
-            run_id = next(waiting, None)
+            run_id = await self._parts.approvals.find(tuple(reversed(self._following)), call_id)
         elif not isinstance(run_id, str):
             raise InvalidInput("run_id must be text.")
         if run_id is None:
             raise NotFound(NO_CALL)
         await self._parts.runner.require(run_id, self._principal.user_id)
-        self._parts.approvals.answer(run_id, call_id, approved)
+        await self._parts.approvals.settle(run_id, call_id, approved)
 
     async def _pause(self, _: Mapping[str, Any]) -> None:
         self._flowing.clear()
@@ -166,7 +188,7 @@ class AskSocket:
             principal = await identify(self._parts.accounts, (token,))
         except Unauthorized as error:
             self._parts.metrics.error(error.kind)
-            self._parts.limit.hit(self._address)
+            await self._parts.limit.hit(self._address)
             return turn_away(self._connection, error)
         self._connection.admit(principal.credential, principal.expires_at)
         await self._become(principal)

@@ -19,6 +19,7 @@ from services.cache import CacheManager
 from services.embedding_choice import open_serving, settle_default
 from services.embedding_models import EmbeddingModels
 from services.embeddings import Embeddings
+from services.knowledge.following import KnowledgeFollower
 from services.knowledge.index import Indexer
 from services.knowledge.library import Library
 from services.knowledge.postgres_search import PostgresSearch
@@ -47,6 +48,7 @@ class Knowledge:
     library: Library
     scopes: Scopes
     indexer: Indexer
+    follower: KnowledgeFollower
     reembedding: Reembedding
     embedding_models: EmbeddingModels
 
@@ -94,8 +96,10 @@ async def open_knowledge(settings: Settings, metrics: Metrics, stack: AsyncExitS
         process=reading,
         on_change=library.forget,
     )
+    stack.push_async_callback(indexer.aclose)
+    follower = KnowledgeFollower(database, search, library, lambda: indexer.writing)
     models = EmbeddingModels(database, reembedding, opener, clock=_now)
-    return Knowledge(database, cache, stored, search, library, Scopes(database), indexer, reembedding, models)
+    return Knowledge(database, cache, stored, search, library, Scopes(database), indexer, follower, reembedding, models)
 
 
 def _open_search(
@@ -105,7 +109,9 @@ def _open_search(
     if settings.search_backend == "postgres":
         return PostgresSearch(embeddings, database, stored, curated_threshold=threshold, reranking=reranking)
     lexical = LexicalIndex(settings.data_dir / "index")
-    return SearchIndex(embeddings, lexical, stored, curated_threshold=threshold, reranking=reranking)
+    return SearchIndex(
+        embeddings, lexical, stored, curated_threshold=threshold, reranking=reranking, alone=database.is_sqlite
+    )
 
 
 def open_models(settings: Settings, search: AnySearch, metrics: Metrics, stack: AsyncExitStack) -> Models:

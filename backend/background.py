@@ -1,14 +1,13 @@
 """What goes on beside requests for as long as the service runs."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from agents.reviving import revive_all
 from backend.filing import SWEEP_SECONDS as SWEEP_FILES_SECONDS
 from backend.filing import sweep_files
 from backend.socket_auth import check_credentials
@@ -28,11 +27,13 @@ RELOAD_SECONDS = 5.0
 def background_work(container: "Container") -> tuple[Coroutine[Any, Any, None], ...]:
     """All of it, each to be a task."""
     return (
-        follow_folder(container.indexer),
+        follow_folder(container.indexer, container.life.know),
         container.indexer.reindex_when_asked(),
         container.indexing.run(),
         container.reembedding.run(),
         *(() if container.database.is_sqlite else (container.embedding_models.follow(),)),
+        container.life.beat(),
+        container.life.follow(),
         sweep(container),
         sweep_database(container),
         sweep_storage(container),
@@ -42,17 +43,7 @@ def background_work(container: "Container") -> tuple[Coroutine[Any, Any, None], 
     )
 
 
-async def end_what_was_left(container: "Container") -> None:
-    """Go on with runs that wait for a person, and end those that a dead process left unfinished. Only SQLite says that
-    no other process is at them.
-    """
-    if revived := await revive_all(container.runner, container.checkpoints):
-        log.info("runs that wait for an approval were taken up", runs=revived)
-    if container.database.is_sqlite and (left := await container.conversations.interrupt_unfinished()):
-        log.warning("runs were interrupted when the service stopped", runs=left)
-
-
-async def follow_folder(indexer: Indexer) -> None:
+async def follow_folder(indexer: Indexer, on_loaded: Callable[[], Awaitable[None]]) -> None:
     """Take in the knowledge folder, then follow its changes. Until the first look succeeds, readiness says so."""
     while not indexer.loaded:
         try:
@@ -61,6 +52,7 @@ async def follow_folder(indexer: Indexer) -> None:
             log.exception("knowledge cannot be loaded", error=type(error).__name__)
             await asyncio.sleep(RELOAD_SECONDS)
         else:
+            await on_loaded()
             log.info("ready", unchanged=report.unchanged, seconds=round(report.seconds, 3))
     await indexer.watch()
 

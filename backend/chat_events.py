@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -10,8 +10,9 @@ from typing import Any
 import orjson
 
 from agents.ports import EventLog
-from backend.streaming import Stream, answer_text
-from infrastructure.errors import NotFound
+from backend.answer_text import answer_text
+from backend.streaming import Stream
+from infrastructure.errors import Interrupted, NotFound, StorageUnavailable
 from services.chat_feed import (
     AGENT_PROCESSING,
     CHAT_DELETED,
@@ -25,17 +26,22 @@ from services.chat_feed import (
 PING_SECONDS = 30.0  # by the contract
 
 
+ActiveRun = Callable[[str], Awaitable[tuple[str, str] | None]]
+Follow = Callable[[str], Awaitable[object]]
+
+
 class ChatEventStream(Stream):
     """The events of a chat from now on, for whoever may read it.
 
-    `active_run` tells the run that is under way in a chat and the id of its answer. The text of a run's answer comes
+    `active_run` tells the run that is under way in a chat and the id of its answer, `follow` has a run's frames in the
+    event log, wherever it is. The text of a run's answer comes
     from the event log, between its `agent.processing` and its `message.completed`; who joins in the middle gets what
     follows. It ends after `seconds`, when the chat is deleted, when the feed is closed, or when the reader is too far
     behind; then it is read anew from the chat's messages.
     """
 
     def __init__(
-        self, feed: ChatFeed, log: EventLog, chat_id: str, active_run: Callable[[str], tuple[str, str] | None], *,
+        self, feed: ChatFeed, log: EventLog, chat_id: str, active_run: ActiveRun, follow: Follow, *,
         send_timeout: float, on_slow: Callable[[], None], silence: float = PING_SECONDS, seconds: float | None = None,
     ) -> None:  # fmt: skip
         super().__init__(silence=silence, send_timeout=send_timeout, on_slow=on_slow)
@@ -43,6 +49,7 @@ class ChatEventStream(Stream):
         self._log = log
         self._chat_id = chat_id
         self._active_run = active_run
+        self._follow_run = follow
         self._seconds = seconds
         self._followers: dict[str, asyncio.Task[None]] = {}
         self._turn = asyncio.Lock()  # followers and the feed write to one connection
@@ -63,8 +70,10 @@ class ChatEventStream(Stream):
         return encode_event(self._chat_id, PING, {}, time.time())
 
     async def _join(self) -> None:
-        """Begin, with the run that is under way. Nothing is awaited before the run's place is known."""
-        active = self._active_run(self._chat_id)
+        """Begin, with the run that is under way. Nothing is awaited once the run's place is known."""
+        active = await self._active_run(self._chat_id)
+        if active and not await self._found(active[0]):
+            active = None
         after = self._log.last_seq(active[0]) if active else 0
         had = len(self._log.answer(active[0])) if active and after else 0
         await self.begin()
@@ -91,11 +100,21 @@ class ChatEventStream(Stream):
         self._followers[run_id] = asyncio.create_task(self._follow(run_id, data["message_id"], after, had))
 
     async def _follow(self, run_id: str, message_id: str, after: int, had: int) -> None:
-        with suppress(NotFound):  # it is long over: `message.completed` has its text
+        with suppress(NotFound, Interrupted):  # over, or begun anew: `message.completed` has its text
+            if not await self._found(run_id):
+                return
             async with aclosing(answer_text(self._log, run_id, after, had)) as texts:
                 async for text in texts:
                     delta = {"run_id": run_id, "message_id": message_id, "content": text}
                     await self._say(MESSAGE_DELTA, delta, time.time())
+
+    async def _found(self, run_id: str) -> bool:
+        """Whether its text can be followed. Where it cannot, `message.completed` has it all."""
+        try:
+            await self._follow_run(run_id)
+        except (NotFound, StorageUnavailable):
+            return False
+        return True
 
     async def _say(self, event_type: str, data: Mapping[str, Any], at: float) -> None:
         async with self._turn:

@@ -30,16 +30,23 @@ def serve() -> None:
             "backend.asgi:app", host=settings.host, port=settings.port, reload=True, ws="websockets-sansio",
             ws_max_size=64 * 1024, ws_per_message_deflate=False, log_config=None,
         )  # fmt: skip
+    if settings.web_concurrency > 1:
+        _serve_with_workers(settings)
     from backend.main import create_app
     from backend.server import serve as serve_app
 
-    application = create_app(settings)
-
-    async def drain() -> None:
-        await application.state.container.drain()
-
-    serve_app(application, settings, drain)
+    serve_app(create_app(settings), settings)
     return None
+
+
+def _serve_with_workers(settings: "Settings") -> NoReturn:
+    from backend.serving import serve_with_workers
+
+    try:
+        status = serve_with_workers(settings)
+    except OSError as error:
+        _end(f"{settings.host}:{settings.port} cannot be served: {error.strerror or type(error).__name__}")
+    raise typer.Exit(status)
 
 
 @app.command()

@@ -20,7 +20,7 @@ from agents.generation import Generation
 from agents.graph import AnswerGraph, GraphSettings
 from agents.keeping import Keeper
 from agents.policies import CHARS_PER_TOKEN
-from agents.ports import Model
+from agents.ports import EventLog, Model
 from agents.preparing import Preparation
 from agents.runner import RunLimits, Runner
 from agents.summaries import Summaries
@@ -34,7 +34,7 @@ from agents.tools.search_knowledge_base import search_knowledge_base
 from backend.agent_parts import open_agents
 from backend.answers import open_answers
 from backend.assembly import AnySearch, Knowledge, open_knowledge, open_models
-from backend.background import background_work, end_what_was_left
+from backend.background import background_work
 from backend.figures import Figures
 from backend.filing import open_files, open_storage, open_uploads
 from backend.indexing import open_indexing
@@ -43,13 +43,13 @@ from backend.models import Models
 from backend.openai_completions import Completions
 from backend.secret_key import load_secret_key
 from backend.settings import Settings
+from backend.sharing import Sharing, followed, open_event_log, open_feed, open_sharing
 from backend.tracing import open_tracing
 from backend.uploads import UploadReader
 from backend.vitals import Vitals
-from infrastructure.chat_feed.memory import MemoryChatFeed
+from backend.worker_life import WorkerLife
 from infrastructure.database.engine import Database
 from infrastructure.database.models import new_id
-from infrastructure.event_log.memory import MemoryEventLog
 from infrastructure.mcp.servers import McpServers
 from infrastructure.monitoring import Metrics
 from infrastructure.tracing.tracing import Tracing
@@ -59,6 +59,7 @@ from services.accounts import Accounts
 from services.agents import Agents
 from services.budgets import Budgets
 from services.cache import CacheManager
+from services.chat_feed import ChatFeed
 from services.chats import Chats
 from services.checkpoints import Checkpoints
 from services.conversations import Conversations
@@ -73,6 +74,7 @@ from services.knowledge.index import Indexer
 from services.knowledge.library import Library
 from services.knowledge.scopes import Scopes
 from services.knowledge.whole import WholeDocuments
+from services.leases import Leases
 from services.link_policy import LinkPolicy
 from services.passwords import Passwords
 from services.reembedding import Reembedding
@@ -102,9 +104,9 @@ class Container:
     reembedding: Reembedding
     embedding_models: EmbeddingModels
     models: Models
-    event_log: MemoryEventLog
+    event_log: EventLog
     accounts: Accounts
-    feed: MemoryChatFeed
+    feed: ChatFeed
     conversations: Conversations
     chats: Chats
     agents: Agents
@@ -120,6 +122,8 @@ class Container:
     tools: Registry
     tracing: Tracing | None
     runner: Runner
+    life: WorkerLife
+    sharing: Sharing | None
     completions: Completions
     websockets: WebSocketManager
     sent_frames: Counter
@@ -143,10 +147,17 @@ class Container:
         self.websockets.drain()
         grace = self.settings.shutdown_grace_seconds
         await asyncio.gather(self.runner.drain(grace), self.completions.drain(grace))
+        await self.life.leave()
         self.feed.close()
         self.figures.board.close()
         await self.websockets.emptied(READERS_GRACE_SECONDS)
         self.websockets.close_all()
+
+    async def active_run(self, chat_id: str) -> tuple[str, str] | None:
+        """The run that a chat is at, wherever it is, and the id of its answer."""
+        return self.sessions.active_run(chat_id) or (
+            await self.conversations.under_way(chat_id) if self.sharing is not None else None
+        )
 
     async def database_state(self) -> str:
         """`ok`, or what is wrong in a word."""
@@ -177,13 +188,14 @@ async def open_container(
     False the folder is looked at before this returns, and no more.
     """
     async with AsyncExitStack() as stack:
+        sharing = await open_sharing(settings, metrics, stack)
         knowledge = await open_knowledge(settings, metrics, stack)
         storage = await open_storage(settings, stack)
         indexing = open_indexing(settings, knowledge, storage, stack)
         mcp_servers = await open_mcp_servers(settings, service_version(), stack)
-        container = assemble(settings, metrics, limit, knowledge, storage, indexing, mcp_servers, stack)
+        container = assemble(settings, metrics, limit, knowledge, storage, indexing, mcp_servers, sharing, stack)
         if watching:
-            await end_what_was_left(container)
+            await container.life.begin()
             container.accounts.listen(container.websockets.revoke)
             for work in background_work(container):
                 task = asyncio.create_task(work)
@@ -195,12 +207,12 @@ async def open_container(
 
 def assemble(
     settings: Settings, metrics: Metrics, limit: CallerLimit, knowledge: Knowledge, storage: FileStorage,
-    indexing: FileIndexing, mcp_servers: McpServers, stack: AsyncExitStack,
+    indexing: FileIndexing, mcp_servers: McpServers, sharing: Sharing | None, stack: AsyncExitStack,
 ) -> Container:  # fmt: skip
     """Everything above the knowledge."""
     models = open_models(settings, knowledge.search, metrics, stack)
-    event_log = MemoryEventLog(max_run_bytes=settings.run_log_max_bytes, ttl_seconds=settings.run_log_seconds)
-    feed = MemoryChatFeed()
+    worker, tell_others = new_id(), sharing.others.tell if sharing else None
+    event_log, feed = open_event_log(settings, sharing), open_feed(sharing)
     conversations = Conversations(knowledge.database, clock=utc_now)
     stack.push_async_callback(conversations.aclose)
     titles = Titles(models.model, conversations, feed, models.on_call)
@@ -223,24 +235,38 @@ def assemble(
         lambda key, model, usage: parts.budgets.note(key, model, usage, 0),
     )
     stack.push_async_callback(summaries.aclose)
-    checkpoints = Checkpoints(knowledge.database, clock=utc_now)
-    approvals = Approvals(checkpoints, seconds=settings.approval_seconds)
+    checkpoints = Checkpoints(knowledge.database, worker, clock=utc_now)
+    approvals = Approvals(checkpoints, seconds=settings.approval_seconds, tell_others=tell_others)
+    keeper = Keeper(
+        conversations, feed, new_id=new_id, clock=time.time, worker=worker, on_first_exchange=titles.consider
+    )  # fmt: skip
     runner = Runner(
         _graph(settings, knowledge, models, metrics, tools, approvals, tracing is not None),
         event_log,
         sessions,
-        Keeper(conversations, feed, new_id=new_id, clock=time.time, worker=new_id(), on_first_exchange=titles.consider),
+        keeper,
         Preparation(knowledge.scopes, parts.agents, parts.budgets, summaries, models.book.choose),
         metrics,
         limits=RunLimits(
-            settings.run_max_seconds, settings.run_max_tokens, settings.max_tool_iterations, settings.max_active_runs
+            settings.run_max_seconds,
+            settings.run_max_tokens,
+            settings.max_tool_iterations,
+            settings.max_active_runs,
+            settings.run_attempts,
         ),
         concurrency=settings.session_concurrency,
         new_id=new_id,
         clock=time.time,
         approvals=approvals,
         traces=tracing,
+        tell_others=tell_others,
     )
+    leases = Leases(knowledge.database, worker, seconds=settings.run_lease_seconds, clock=utc_now)
+    life = WorkerLife(leases, runner.take_over, checkpoints, keeper, event_log, followed(sharing))
+    if sharing is not None:
+        event_log.fenced = runner.lose
+        limit.share(sharing.windows)
+        sharing.others.heed(runner, approvals, knowledge.follower.wake)
     tokens = TokenSigner(secret, settings.jwt_algorithm, settings.jwt_access_token_expire_minutes, clock=utc_now)
     accounts = Accounts(
         knowledge.database, Passwords(), tokens, clock=utc_now, refresh_days=settings.jwt_refresh_token_expire_days
@@ -285,6 +311,8 @@ def assemble(
         tools=tools,
         tracing=tracing,
         runner=runner,
+        life=life,
+        sharing=sharing,
         completions=Completions(),
         websockets=websockets,
         sent_frames=metrics.ws_messages.labels("out", "run"),

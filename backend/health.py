@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from backend.container import Container
+from backend.sharing import redis_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,7 @@ class Readiness:
 async def readiness(parts: Container) -> Readiness:
     """Ask the database, look at the knowledge base, the model and the cache; draining is not ready.
 
-    A cache that is away is told and does not make the service unready: it is a help, not a need.
+    A cache or a Redis that is away is told and does not make the service unready: it is a help, not a need.
     """
     database = await parts.database_state()
     loaded = parts.indexer.loaded
@@ -28,6 +29,7 @@ async def readiness(parts: Container) -> Readiness:
         "database": database,
         "knowledge_base": {"status": "ok" if loaded else "loading"} | await _counts(parts, database),
         "model": {"status": model_status(parts), "provider": parts.model.name, "model": parts.model.model},
+        "redis": redis_state(parts.sharing),
         "cache": "ok" if parts.cache.stats().available else "off",
     }
     return Readiness(ready, body)

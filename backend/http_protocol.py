@@ -1,5 +1,5 @@
 """uvicorn's HTTP protocol with the bounds that it lacks: a head has so many bytes and so many seconds, and a client
-that does not read an answer is let go.
+that does not read an answer is let go. And with better manners when the process leaves.
 
 What is no HTTP at all gets the one shape that all errors have; no application is there yet that could give it.
 """
@@ -12,6 +12,7 @@ from typing import Any, cast
 from uuid import uuid4
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
 
 from infrastructure.error_handlers import STATUS_OF_KIND, error_body
 
@@ -20,6 +21,7 @@ HEAD_SECONDS = 10.0  # from a request's first byte (or the connection) to the en
 LINGER_SECONDS = 2.0  # how long what is still coming is thrown away: closing at once would throw away our answer
 SOCKET_SEND_BYTES = 128 * 1024  # the kernel's part of what a peer that stopped reading can cost
 SEND_SECONDS = 30.0  # how long a client may leave an answer unread
+IDLE_SECONDS = 1.0  # what an idle connection has for one more request when the process leaves
 ABORT = "askgraph.abort"  # where scope["extensions"] holds what cuts the connection, unsent bytes and all
 NOT_HTTP = "This is not a valid HTTP request."
 TOO_LARGE = f"The request's head is larger than {MAX_HEAD_BYTES} bytes."
@@ -44,11 +46,18 @@ class _HeadTooLarge(Exception):
     """Raised inside the parser's callbacks: it stops."""
 
 
+class LeavingState(ServerState):
+    """What connections know of their server. While it is `leaving` each answer is its connection's last."""
+
+    leaving = False
+
+
 class BoundedHttp(HttpToolsProtocol):
     """One HTTP connection."""
 
     head_seconds = HEAD_SECONDS
     send_seconds = SEND_SECONDS
+    idle_seconds = IDLE_SECONDS
     _head_bytes = 0
     _in_head = True
     _too_large = False
@@ -56,12 +65,23 @@ class BoundedHttp(HttpToolsProtocol):
     _head_timer: asyncio.TimerHandle | None = None
     _send_timer: asyncio.TimerHandle | None = None
 
+    def retire(self) -> None:
+        """The process leaves: close after the answer that is under way. One that is idle, or new, is not closed at
+        once, since a request may be on its way that would be lost: if it comes soon it is answered, as the last.
+        """
+        if self._idle:
+            self.loop.call_later(self.idle_seconds, self._close_idle)
+        else:
+            self._end_with_this()
+
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         sock = transport.get_extra_info("socket")
         if sock is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_SEND_BYTES)
         self._await_head()
+        if self._leaving:
+            self.retire()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_arrived()
@@ -104,6 +124,8 @@ class BoundedHttp(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._head_arrived()
         super().on_headers_complete()
+        if self._leaving:
+            self._end_with_this()
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
@@ -120,6 +142,24 @@ class BoundedHttp(HttpToolsProtocol):
         self.transport.write("\r\n".join([*lines, "", ""]).encode() + body)
         self.transport.write_eof()
         self.loop.call_later(LINGER_SECONDS, self.transport.close)
+
+    @property
+    def _leaving(self) -> bool:
+        return bool(getattr(self.server_state, "leaving", False))  # uvicorn's own server does not say
+
+    @property
+    def _idle(self) -> bool:
+        """No answer is under way, and no part of a request is here."""
+        answered = self.cycle is None or self.cycle.response_complete
+        return answered and self._in_head and not self._head_bytes
+
+    def _close_idle(self) -> None:
+        if self._idle:
+            self.transport.close()
+
+    def _end_with_this(self) -> None:
+        if self.cycle is not None:  # the newest; those before it on this connection are answered first
+            self.cycle.keep_alive = False
 
     def _count(self, size: int) -> None:
         self._parsed_bytes += size

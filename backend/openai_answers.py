@@ -9,9 +9,9 @@ import orjson
 
 from agents.ports import EventLog
 from agents.runner import Runner
+from backend.answer_text import answer_text
 from backend.openai_stops import StopCut
 from backend.routers.ask import RunFailed
-from backend.streaming import answer_text
 from infrastructure.errors import NotFound
 from infrastructure.providers.types import ToolCall, Usage
 

@@ -1,13 +1,16 @@
 """uvicorn, with two habits changed: SIGTERM drains before it closes, and a WebSocket can be written to directly.
 
 As it is, uvicorn closes every socket at once on SIGTERM and waits in `send` for ever on a peer that does not read.
-What is changed in its HTTP protocol is in `backend.http_protocol`.
+What is changed in its HTTP protocol is in `backend.http_protocol`, how several processes share a port in
+`backend.accepting` and `backend.workers`.
 """
 
 import asyncio
 import logging
+import socket
 import struct
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -17,18 +20,19 @@ from websockets.datastructures import Headers
 from websockets.http11 import Response
 from websockets.server import ServerProtocol
 
-from backend.http_protocol import BoundedHttp, refusal_fields
+from backend.accepting import Acceptor, CountedConnections, Seat
+from backend.http_protocol import IDLE_SECONDS, BoundedHttp, LeavingState, refusal_fields
 from backend.settings import Settings
 
 PEER = "askgraph.peer"  # where a WebSocket's scope["extensions"] holds the protocol
 MAX_MESSAGE_BYTES = 64 * 1024
 CLOSE_FRAME_LIMIT = 123  # bytes of reason that fit into a close frame (RFC 6455, 5.5.1)
 FORCE_POLL_SECONDS = 0.1  # uvicorn tells of a second signal by a flag, not by an event
+BEGIN_SECONDS = 0.5  # from a last request's coming to its run's beginning
+READY_POLL_SECONDS = 0.05
 
 NO_HANDSHAKE = "This is not a valid WebSocket handshake."
 QUIET = "websocket"  # a logger that says faults only: the libraries log query strings, and at DEBUG what is said
-
-Drain = Callable[[], Awaitable[None]]
 
 
 class _Handshake(ServerProtocol):
@@ -126,31 +130,115 @@ def text_header(length: int) -> bytes:
     return b"\x81\x7f" + struct.pack("!Q", length)
 
 
+@dataclass(frozen=True, slots=True)
+class Life:
+    """What the server asks of the application as it comes and goes. The application is up whenever it is asked."""
+
+    app: Any
+
+    @property
+    def ready(self) -> bool:
+        """The knowledge is loaded."""
+        return bool(self.app.state.container.indexer.loaded)
+
+    def leave(self) -> None:
+        """Send away who can go at once."""
+        self.app.state.container.websockets.drain()
+
+    async def drain(self) -> None:
+        """Let end what has begun."""
+        await self.app.state.container.drain()
+
+
 class Server(uvicorn.Server):
-    """On SIGTERM or SIGINT: readiness off and drain first, sockets and listeners after; then exit status 0."""
+    """On SIGTERM or SIGINT: readiness off and drain first, sockets and listeners after; then exit status 0.
 
-    def __init__(self, config: uvicorn.Config, drain: Drain) -> None:
+    With a `seat` it is one of several on the sockets that `run` is given: it accepts when it is ready, or when nobody
+    else does, and stops accepting before anything else ends. Alone it listens on, so that readiness can say 503.
+    """
+
+    servers: list[Any]
+
+    def __init__(self, config: uvicorn.Config, life: Life, seat: Seat | None = None) -> None:
         super().__init__(config)
-        self._drain = drain
+        self.server_state = self._state = LeavingState()
+        self._life = life
+        self._seat = seat
+        self._accepting = False
+        if seat is not None:
+            self.server_state.connections = CountedConnections(seat.connected)
 
-    async def shutdown(self, sockets: Any = None) -> None:
-        draining = asyncio.ensure_future(self._drain())
-        while not draining.done() and not self.force_exit:
-            await asyncio.wait({draining}, timeout=FORCE_POLL_SECONDS)
-        draining.cancel()
-        await super().shutdown(sockets)
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._seat is None:
+            return await super().startup(sockets)
+        await super().startup([])
+        self.servers = [Acceptor(listener, self._protocol, self._seat) for listener in sockets or ()]
+        self._come(self._seat)
+        return None
+
+    async def on_tick(self, counter: int) -> bool:
+        if self._seat is not None:
+            self._come(self._seat)
+            self._seat.beat()
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._state.leaving = True
+        if self._seat is not None:
+            self._stop_accepting(self._seat)
+        self._life.leave()
+        for connection in self._http():
+            connection.retire()
+        if self._seat is not None:
+            await self._unless_forced(self._last_requests())
+        await self._unless_forced(self._life.drain())
+        await super().shutdown()
         self._captured_signals.clear()  # the signal was an order, and it is carried out
 
+    def _http(self) -> list[BoundedHttp]:
+        return [each for each in tuple(self.server_state.connections) if isinstance(each, BoundedHttp)]
 
-def serve(app: Any, settings: Settings, drain: Drain) -> None:
-    """Serve `app` until a signal ends it.
+    async def _last_requests(self) -> None:
+        """While the connections that are left may bring one more request each, runs begin here as ever."""
+        ends_at = asyncio.get_running_loop().time() + IDLE_SECONDS + BEGIN_SECONDS
+        for acceptor in self.servers:
+            await acceptor.wait_closed()
+        while self._http() and asyncio.get_running_loop().time() < ends_at:  # noqa: ASYNC110 - uvicorn tells nobody
+            await asyncio.sleep(READY_POLL_SECONDS)
 
-    `drain` is awaited first on a signal, while the listeners still answer (so that readiness can say 503).
-    """
-    config = uvicorn.Config(
+    async def _unless_forced(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        while not task.done() and not self.force_exit:
+            await asyncio.wait({task}, timeout=FORCE_POLL_SECONDS)
+        task.cancel()
+
+    def _come(self, seat: Seat) -> None:
+        """Begin to accept. A replacement leaves that to the others until it can answer as they do."""
+        ready = self._life.ready
+        if not self._accepting and (ready or seat.alone):
+            self._accepting = True
+            for acceptor in self.servers:
+                acceptor.open()
+            seat.open()
+        if ready:
+            seat.ready()
+
+    def _stop_accepting(self, seat: Seat) -> None:
+        for acceptor in self.servers:
+            acceptor.close()
+        seat.leave()
+
+    def _protocol(self) -> BoundedHttp:
+        return BoundedHttp(self.config, self.server_state, self.lifespan.state)
+
+
+def server_config(app: Any, settings: Settings) -> uvicorn.Config:
+    """How uvicorn serves `app`."""
+    return uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
+        workers=1,  # else uvicorn reads WEB_CONCURRENCY by itself
         loop="uvloop",
         http=BoundedHttp,
         ws=cast(Any, DirectWebSocket),
@@ -165,4 +253,8 @@ def serve(app: Any, settings: Settings, drain: Drain) -> None:
         lifespan="on",
         timeout_graceful_shutdown=5,
     )
-    Server(config, drain).run()
+
+
+def serve(app: Any, settings: Settings) -> None:
+    """Serve `app` in this process until a signal ends it."""
+    Server(server_config(app, settings), Life(app)).run()

@@ -1,7 +1,7 @@
 """Responses that are written bit by bit, and a run's frames as server-sent events."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 
 import orjson
@@ -12,7 +12,7 @@ from agents.ports import EventLog
 from backend.http_protocol import ABORT
 from infrastructure.errors import AskGraphError
 from infrastructure.event_log.entry import Batch, Gap
-from infrastructure.websocket_manager import PORTION_BYTES, portions
+from infrastructure.websocket_manager import portions
 
 COMMENT = b": alive\n\n"
 EVENTS = "text/event-stream; charset=utf-8"
@@ -141,24 +141,6 @@ class RunStream(Stream):
         if batch.gap is not None:
             events[:0] = [b"data: %b\n\n" % frame for frame in gap_frames(self._name, batch.gap)]
         return events
-
-
-async def answer_text(log: EventLog, run_id: str, after: int = 0, had: int = 0) -> AsyncGenerator[str, None]:
-    """What a run says behind its frame `after`, until its end, for a reader that has `had` characters of the answer.
-
-    What is no longer held frame by frame comes all the same, in one.
-
-    Raises:
-        NotFound: no such run, or it left.
-    """
-    async with aclosing(log.read(run_id, after)) as batches:
-        async for batch in batches:
-            text = "".join(entry.text for entry in batch.entries)
-            if batch.gap is not None:
-                text = batch.gap.answer[had:] + text
-            had += len(text)
-            for start in range(0, len(text), PORTION_BYTES):
-                yield text[start : start + PORTION_BYTES]
 
 
 def gap_frames(run_id: str, gap: Gap) -> tuple[bytes, bytes]:

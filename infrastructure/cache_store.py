@@ -1,30 +1,34 @@
-"""A key-value file that can be thrown away: one SQLite table, apart from the database that must be kept."""
+"""A key-value file that can be thrown away, apart from the database that must be kept.
+
+Several processes of one host may share it. SQLite's write-ahead log stands on memory that they share: hosts may not.
+"""
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
-import aiosqlite
+from infrastructure.cache_file import AnotherFormat, CacheFile
+from infrastructure.cache_files import CacheFiles
 
-FILE_NAME = "cache.db"
-_FORMAT = 1  # another one found in the file: it is begun anew
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS entry (
-    namespace TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, checksum BLOB NOT NULL,
-    size INTEGER NOT NULL, created_at REAL NOT NULL, used_at REAL NOT NULL, PRIMARY KEY (namespace, key)
-);
-CREATE INDEX IF NOT EXISTS entry_by_use ON entry (used_at, size);
-"""
-_SELECT = "SELECT key, value, checksum, created_at, used_at FROM entry WHERE namespace = ? AND key"
 _UNUSABLE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_KEYS_A_QUERY = 500  # below SQLite's oldest limit of 999 variables
+_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_TRIES = 25  # to open a file that another process is just opening for the first time, or has just left
+_TRY_AGAIN_SECONDS = 0.02
+
+T = TypeVar("T")
 
 
 class CacheFileCorrupt(Exception):
     """The file is not what SQLite wrote, or is of another format. `begin_anew` is the cure."""
+
+    def __init__(self, message: str, file: Path) -> None:
+        super().__init__(message)
+        self.file = file
 
 
 class CacheUnavailable(Exception):
@@ -43,127 +47,98 @@ class CacheEntry:
 
 
 class CacheStore:
-    """One connection to `folder/cache.db`. Every method raises `CacheFileCorrupt` or `CacheUnavailable`."""
+    """One connection to the newest file in `folder`. Every method raises `CacheFileCorrupt` or `CacheUnavailable`.
+
+    All work is done by one thread. Work that nobody waits for any more is done to its end.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / FILE_NAME
-        self._connection: aiosqlite.Connection | None = None
+        self._files = CacheFiles(folder)
+        self._file: CacheFile | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="cache")
+        self._beginning = asyncio.Lock()
 
     async def open(self) -> None:
-        try:
-            async with self._told_apart():
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                self._connection = await self._connect()
-                await self._prepare(self._connection)
-        except (CacheFileCorrupt, CacheUnavailable):
+        for tries_left in range(_TRIES - 1, -1, -1):
+            path = await self._work(self._files.newest)
+            try:
+                self._file = await self._work(partial(CacheFile, path), path)
+                return
+            except CacheUnavailable as error:
+                # To turn the log on takes the file alone, and for that SQLite does not wait; one that was removed
+                # since it was the newest is not there. Both are over in a moment.
+                if not tries_left or (path.exists() and not _busy(error)):
+                    raise
+            await asyncio.sleep(_TRY_AGAIN_SECONDS)
+
+    async def begin_anew(self, bad: Path) -> None:
+        """Leave the file that was found corrupt for an empty one, or for one that others have begun meanwhile."""
+        async with self._beginning:
+            if self._file is not None and self._file.path != bad:
+                return
             await self.close()
-            raise
-
-    async def _connect(self) -> aiosqlite.Connection:
-        connection = aiosqlite.connect(self._path, isolation_level=None)
-        try:
-            return await connection
-        except sqlite3.Error:
-            # The library lets go of the thread of a connection that failed; it would answer a loop that may be closed.
-            await asyncio.to_thread(connection._thread.join)
-            raise
-
-    async def _prepare(self, connection: aiosqlite.Connection) -> None:
-        # What is lost in a power cut is a cache entry, so nothing waits for the disk.
-        await connection.executescript("PRAGMA busy_timeout=2000; PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;")
-        version = await self._scalar("PRAGMA user_version")
-        if version == 0 and not await self._scalar("SELECT count(*) FROM sqlite_master"):
-            await connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={_FORMAT}; COMMIT;")
-        elif version != _FORMAT:
-            raise CacheFileCorrupt("another format")
-
-    async def begin_anew(self) -> None:
-        """Remove the file and open an empty one."""
-        await self.close()
-        async with self._told_apart():
-            for suffix in ("", "-wal", "-shm"):
-                self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
-        await self.open()
+            await self._work(partial(self._files.leave, bad))
+            await self.open()
 
     async def close(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.close()
+        file, self._file = self._file, None
+        if file is not None:
+            await self._work(file.close)
 
     @property
     def is_open(self) -> bool:
-        return self._connection is not None
+        """Whether there is a file, or is about to be another in place of a bad one."""
+        return self._file is not None or self._beginning.locked()
 
     async def get(self, namespace: str, keys: Sequence[bytes]) -> list[CacheEntry]:
         """The entries that are there, in no order."""
-        found: list[CacheEntry] = []
-        async with self._told_apart():
-            for at in range(0, len(keys), _KEYS_A_QUERY):
-                some = keys[at : at + _KEYS_A_QUERY]
-                marks = ",".join("?" * len(some))
-                rows = await self._opened.execute_fetchall(
-                    f"{_SELECT} IN ({marks})",
-                    (namespace, *some),
-                )
-                found.extend(CacheEntry(*row) for row in rows)
-        return found
+        return [CacheEntry(*row) for row in await self._on_file(lambda file: file.get(namespace, keys))]
 
     async def put(self, namespace: str, entries: Iterable[CacheEntry]) -> None:
         """Add entries, or replace those of the same key, in one transaction."""
         rows = [(namespace, e.key, e.value, e.checksum, len(e.value), e.created_at, e.used_at) for e in entries]
-        await self._write_many("INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        if rows:
+            await self._on_file(lambda file: file.put(rows))
 
     async def touch(self, namespace: str, keys: Iterable[bytes], now: float) -> None:
         """Remember that the entries were used."""
-        await self._write_many(
-            "UPDATE entry SET used_at = ? WHERE namespace = ? AND key = ?", [(now, namespace, key) for key in keys]
-        )
+        if rows := [(now, namespace, key) for key in keys]:
+            await self._on_file(lambda file: file.touch(rows))
 
     async def delete(self, namespace: str, keys: Iterable[bytes]) -> None:
-        await self._write_many("DELETE FROM entry WHERE namespace = ? AND key = ?", [(namespace, key) for key in keys])
+        if rows := [(namespace, key) for key in keys]:
+            await self._on_file(lambda file: file.delete(rows))
 
     async def size(self) -> int:
-        """Bytes of all values."""
-        async with self._told_apart():
-            return int(await self._scalar("SELECT coalesce(sum(size), 0) FROM entry"))
+        """Bytes of all values, whoever stored them."""
+        return await self._on_file(CacheFile.size)
 
     async def trim(self, to_bytes: int) -> None:
         """Remove the least recently used entries until no more than `to_bytes` are left."""
-        await self._write_many(
-            "DELETE FROM entry WHERE rowid IN (SELECT rowid FROM (SELECT rowid, "
-            "sum(size) OVER (ORDER BY used_at DESC, rowid DESC) AS total FROM entry) WHERE total > ?)",
-            [(to_bytes,)],
-        )
+        await self._on_file(lambda file: file.trim(to_bytes))
 
-    async def _write_many(self, sql: str, rows: Sequence[tuple[object, ...]]) -> None:
-        if not rows:
-            return
-        async with self._told_apart():
-            await self._opened.execute("BEGIN IMMEDIATE")
-            try:
-                await self._opened.executemany(sql, rows)
-            finally:
-                await self._opened.execute("COMMIT")  # a half-done batch is as good as a smaller one
-
-    async def _scalar(self, sql: str) -> int:
-        (row,) = await self._opened.execute_fetchall(sql)
-        return int(row[0])
-
-    @property
-    def _opened(self) -> aiosqlite.Connection:
-        if self._connection is None:
+    async def _on_file(self, work: Callable[[CacheFile], T]) -> T:
+        file = self._file
+        if file is None:
             raise CacheUnavailable("not open")
-        return self._connection
+        return await self._work(partial(work, file), file.path)
 
-    @asynccontextmanager
-    async def _told_apart(self) -> AsyncIterator[None]:
-        """Turns what SQLite and the file system raise into one of the two errors of this module."""
+    async def _work(self, work: Callable[[], T], path: Path | None = None) -> T:
+        """Done in the thread; what SQLite and the file system raise becomes one of the two errors of this module."""
         try:
-            yield
-        except sqlite3.DatabaseError as error:
-            # The low byte is the plain code; extended ones (SQLITE_CORRUPT_INDEX, …) add to it.
-            if (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF in _UNUSABLE:
-                raise CacheFileCorrupt(str(error)) from error
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except (AnotherFormat, sqlite3.DatabaseError) as error:
+            if path is not None and (isinstance(error, AnotherFormat) or _code(error) in _UNUSABLE):
+                raise CacheFileCorrupt(str(error), path) from error
             raise CacheUnavailable(type(error).__name__) from error
         except OSError as error:
             raise CacheUnavailable(type(error).__name__) from error
+
+
+def _busy(error: CacheUnavailable) -> bool:
+    return isinstance(error.__cause__, sqlite3.Error) and _code(error.__cause__) in _BUSY
+
+
+def _code(error: sqlite3.Error) -> int:
+    """The plain code; extended ones (SQLITE_CORRUPT_INDEX, …) add to its low byte."""
+    return (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF

@@ -12,6 +12,7 @@
     ├── PayloadTooLarge       more bytes than allowed
     ├── UnsupportedMediaType  bytes of a kind that is not read
     ├── ShuttingDown          the process is about to end
+    ├── Interrupted           the process that answered has died, and nobody is to begin anew
     ├── StorageUnavailable    the database does not answer
     ├── ToolFailed            a tool could not do what the model asked for; the model is told
     ├── KnowledgeError        a document cannot be read; it is named and skipped
@@ -85,6 +86,11 @@ class UnsupportedMediaType(AskGraphError):
 
 class ShuttingDown(AskGraphError):
     kind = "shutting_down"
+    retryable = True
+
+
+class Interrupted(AskGraphError):
+    kind = "interrupted"
     retryable = True
 
 

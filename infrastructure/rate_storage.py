@@ -6,6 +6,7 @@ and grows with the number of callers. This one keeps two counters a caller for t
 
 import time
 from collections import OrderedDict
+from math import ceil
 
 from limits.storage.base import SlidingWindowCounterSupport, Storage
 
@@ -61,6 +62,13 @@ class BoundedMemoryStorage(Storage, SlidingWindowCounterSupport):
         windows = self._windows(key, int(now // expiry))
         left = expiry - now % expiry
         return windows.previous, left, windows.current, left + expiry
+
+    def raise_to(self, key: str, expiry: int, used: float) -> None:
+        """Count as if at least `used` hits weighed on the window now, as somebody knows who counts elsewhere too."""
+        now = time.time()
+        windows = self._windows(key, int(now // expiry))
+        overlap = 1 - (now % expiry) / expiry
+        windows.current = max(windows.current, ceil(used - windows.previous * overlap))
 
     def clear_sliding_window(self, key: str, expiry: int) -> None:
         self._callers.pop(key, None)

@@ -61,6 +61,7 @@ class Connection:
         self.peer = peer
         self.closing = False
         self.busy = False  # a run is being followed
+        self.on_drain: Callable[[], None] | None = None  # let go of what need not end here
         self.too_slow = False
         self.credential: str | None = None  # the name of what was shown to be let in
         self._ends_at: float | None = None  # when that is no longer good, by the clock
@@ -234,8 +235,12 @@ class WebSocketManager:
 
     def drain(self) -> None:
         """The process is about to end: idle connections close with 1012 now, busy ones when their run has ended."""
+        if self._draining:
+            return
         self._draining = True
         for connection in tuple(self._connections.values()):
+            if connection.on_drain is not None:
+                connection.on_drain()
             if not connection.busy:
                 connection.close(RESTARTING, "restarting: reconnect")
 

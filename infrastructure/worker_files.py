@@ -40,6 +40,7 @@ class WorkerFiles:
             if not self._living():
                 for file in folder.glob("*.db"):
                     file.unlink()
+            self._fold_the_dead()  # one may have had the id that is this process's now
             self._alive = os.open(folder / f"{os.getpid()}.alive", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._alive, fcntl.LOCK_EX)
         self.living = [os.getpid()]  # who was at work at the last sweep
@@ -54,19 +55,22 @@ class WorkerFiles:
     def sweep(self) -> None:
         """Put what dead workers have counted into one file of each kind, and forget them."""
         with self._locked(fcntl.LOCK_EX):
-            self.living = self._living()
-            here = {PAST, *self.living}
-            dead = [(file, kind, pid) for file, kind, pid in self._files() if pid not in here]
-            for kind in SUMMED:
-                self._fold(kind, [file for file, of_kind, _ in dead if of_kind == kind])
-            for file, kind, pid in dead:
-                if kind not in SUMMED:
-                    file.unlink()
-                (self._folder / f"{pid}.alive").unlink(missing_ok=True)
+            self._fold_the_dead()
 
     def close(self) -> None:
         """This process counts no more."""
         os.close(self._alive)
+
+    def _fold_the_dead(self) -> None:
+        self.living = self._living()
+        here = {PAST, *self.living}
+        dead = [(file, kind, pid) for file, kind, pid in self._files() if pid not in here]
+        for kind in SUMMED:
+            self._fold(kind, [file for file, of_kind, _ in dead if of_kind == kind])
+        for file, kind, pid in dead:
+            if kind not in SUMMED:
+                file.unlink()
+            (self._folder / f"{pid}.alive").unlink(missing_ok=True)
 
     def _files(self) -> list[tuple[Path, str, int]]:
         found = [(file, OF_WORKER.fullmatch(file.name)) for file in self._folder.glob("*.db")]

@@ -2,7 +2,8 @@
 Retry-After.
 
 The counting is slowapi's: its `Limiter` holds the storage and the strategy. Questions over a WebSocket hit the same
-counter through `CallerLimit`. A sliding window counter keeps two numbers a caller, however many requests come.
+counter through `CallerLimit`. A sliding window counter keeps two numbers a caller, however many requests come. Workers
+that have Redis count together; without it, or while it is away, each counts what it sees.
 """
 
 import time
@@ -16,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from infrastructure.error_handlers import retry_after_header
 from infrastructure.errors import RateLimited
+from infrastructure.rate_counter import RateCounter, SharedWindows, Standing
 from infrastructure.rate_storage import SCHEME
 from middleware.refusal import refuse
 from services.principals import ANONYMOUS, Principal
@@ -46,37 +48,44 @@ class Allowance:
 
 
 class CallerLimit:
-    """One counter for each caller, over HTTP and WebSocket alike."""
+    """One counter for each caller, over HTTP and WebSocket alike.
 
-    def __init__(self, requests: int, window_seconds: int) -> None:
-        self.item = RateLimitItemPerSecond(requests, window_seconds)
-        self._limiter = Limiter(key_func=lambda: "", strategy="sliding-window-counter", storage_uri=f"{SCHEME}://")
+    `shared` is what all workers count in; it can be given later, when there is a loop to open it in.
+    """
+
+    def __init__(self, requests: int, window_seconds: int, shared: SharedWindows | None = None) -> None:
+        item = RateLimitItemPerSecond(requests, window_seconds)
+        limiter = Limiter(key_func=lambda: "", strategy="sliding-window-counter", storage_uri=f"{SCHEME}://")
+        self._counter = RateCounter(item, limiter.limiter, shared)
+        self._requests = requests
         self.refused = 0
 
-    def hit(self, caller: str) -> Allowance:
+    def share(self, shared: SharedWindows | None) -> None:
+        """Count with all other workers from now on; with None alone."""
+        self._counter.share(shared)
+
+    async def hit(self, caller: str) -> Allowance:
         """Count one request of `caller`."""
-        allowed = self._limiter.limiter.hit(self.item, caller)
-        self.refused += not allowed
-        return self._allowance(caller, allowed)
+        allowance = self._allowance(await self._counter.hit(caller))
+        self.refused += not allowance.allowed
+        return allowance
 
-    def look(self, caller: str) -> Allowance:
+    async def look(self, caller: str) -> Allowance:
         """What `caller` has left, without counting."""
-        return self._allowance(caller, self._limiter.limiter.test(self.item, caller))
+        return self._allowance(await self._counter.look(caller))
 
-    def require(self, caller: str) -> None:
+    async def require(self, caller: str) -> None:
         """Count one question of `caller`.
 
         Raises:
             RateLimited: over the limit; `retry_after` is in seconds.
         """
-        if not self._limiter.limiter.hit(self.item, caller):
-            self.refused += 1
-            reset = self._allowance(caller, False).reset
-            raise RateLimited("Too many requests.", retry_after=max(1.0, reset - time.time()))
+        allowance = await self.hit(caller)
+        if not allowance.allowed:
+            raise RateLimited("Too many requests.", retry_after=max(1.0, allowance.reset - time.time()))
 
-    def _allowance(self, caller: str, allowed: bool) -> Allowance:
-        reset, remaining = self._limiter.limiter.get_window_stats(self.item, caller)
-        return Allowance(allowed, self.item.amount, max(0, int(remaining)), int(reset) + 1)
+    def _allowance(self, standing: Standing) -> Allowance:
+        return Allowance(standing.allowed, self._requests, standing.remaining, int(standing.reset) + 1)
 
 
 class RateLimit:
@@ -91,7 +100,7 @@ class RateLimit:
         if scope["type"] != "http" or scope["path"].startswith(EXEMPT):
             return await self.app(scope, receive, send)
         state = scope["state"]
-        allowance = self._limit.hit(counted_as(state.get("principal", ANONYMOUS), state["caller"]))
+        allowance = await self._limit.hit(counted_as(state.get("principal", ANONYMOUS), state["caller"]))
         headers = allowance.headers()
         if not allowance.allowed:
             self._on_error("rate_limited")

@@ -91,7 +91,7 @@ class Accounts:
             RateLimited: too many failures of this address or name, or too many logins at once.
         """
         key = username_key(username)
-        self._limit.require(address, key)
+        await self._limit.require(address, key)
         async with self._database.read() as session:
             secret = await AccountsRepository(session).secret_by_name(key)
         newer = await self._prove(secret, password, address, key)
@@ -133,7 +133,7 @@ class Accounts:
         user_id = caller.user_id
         if user_id is None:
             raise Unauthorized("Sign in first.")
-        self._limit.require(address, user_id)
+        await self._limit.require(address, user_id)
         async with self._database.read() as session:
             secret = await AccountsRepository(session).secret(user_id)
         await self._prove(secret, old, address, user_id)
@@ -183,6 +183,6 @@ class Accounts:
         known = None if secret is None else secret.password_hash
         same, newer = await self._passwords.verify(password, known, permit)
         if secret is None or not same or not secret.is_active:
-            self._limit.failed(address, name)
+            await self._limit.failed(address, name)
             raise Unauthorized(REFUSED)
         return newer

@@ -21,6 +21,7 @@ _T = TypeVar("_T")
 _DAY = 86_400.0
 _TOUCH_AFTER = 60.0  # seconds between two notes of an entry's use: a read is seldom a write
 _TRIM_TO = 0.9  # of the maximum, so that trimming is not done for each new entry
+_LOOK_AFTER = 0.02  # of the maximum stored by this process, it looks what all have: that reads an index from end to end
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class CacheManager:
         self._available = False
         self._warned = False
         self._size = 0
+        self._stored_since = 0
 
     async def open(self) -> None:
         """Open the store; a corrupt file is begun anew, and without a writable folder there is no cache."""
@@ -115,7 +117,14 @@ class CacheManager:
         stored = await self._attempt(self._put(namespace, entries), False)
         for _ in entries:
             self._note("put", "stored" if stored else "error")
-        if self._available and self._size > self._max_bytes:
+        if self._available and self._stored_since > self._max_bytes * _LOOK_AFTER:
+            await self._keep_within()
+
+    async def _keep_within(self) -> None:
+        """Look how much there is by now, from all processes, and trim it if it is too much."""
+        self._stored_since = 0
+        self._size = await self._attempt(self._store.size(), self._size)
+        if self._size > self._max_bytes:
             await self._attempt(self._store.trim(int(self._max_bytes * _TRIM_TO)), None)
             self._size = await self._attempt(self._store.size(), 0)
 
@@ -127,7 +136,9 @@ class CacheManager:
 
     async def _put(self, namespace: str, entries: Sequence[CacheEntry]) -> bool:
         await self._store.put(namespace, entries)
-        self._size += sum(len(entry.value) for entry in entries)  # more than it is when one was replaced: see trim
+        added = sum(len(entry.value) for entry in entries)
+        self._size += added  # more than it is when one was replaced, and less than others stored: until the next look
+        self._stored_since += added
         return True
 
     async def _attempt_get(self, namespace: str, keys: Sequence[bytes], nothing: list[CacheEntry]) -> list[CacheEntry]:
@@ -170,7 +181,7 @@ class CacheManager:
         self._counts["corrupt_files"] += 1
         self._size = 0
         try:
-            await self._store.begin_anew()
+            await self._store.begin_anew(error.file)
         except (CacheFileCorrupt, CacheUnavailable) as again:
             self._available = False
             self._give_up(again)

@@ -16,11 +16,17 @@ PING: Final = "ping"
 
 
 class Subscription(Protocol):
-    """One listener's events. They end when the feed is closed, or when the listener has too many before it."""
+    """One listener's events. They end when the feed is closed, or when some of them are lost."""
 
     @property
     def behind(self) -> bool:
-        """True when the events ended because this listener took too long: some are lost."""
+        """True when the events ended because some are lost: this listener took too long, or the way to the other
+        workers broke. What is to be known is read anew.
+        """
+
+    @property
+    def slow(self) -> bool:
+        """True when they are lost because this listener took too long."""
 
     def __aiter__(self) -> AsyncIterator[ChatEvent]: ...
 
@@ -32,7 +38,7 @@ class ChatFeed(Protocol):
         """Tell everyone who listens to a chat, without waiting; with no one there it costs a look-up."""
 
     def listened(self, chat_id: str) -> bool:
-        """Whether anyone listens: whether it is worth making an event's data."""
+        """Whether anyone may listen, here or at another worker: whether it is worth making an event's data."""
 
     def subscribe(self, chat_id: str) -> AbstractAsyncContextManager[Subscription]:
         """What happens in a chat from now on.

@@ -7,6 +7,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.checkpoints import CheckpointRepository, WaitingRun
+from infrastructure.database.repositories.workers import WorkerRepository
 from infrastructure.errors import StorageUnavailable
 
 AWAY = "The database does not answer. Try again in a moment."
@@ -14,10 +15,11 @@ MAX_TAKEN = 1000
 
 
 class Checkpoints:
-    """Fits the agents' `Store` port for runs that wait."""
+    """Fits the agents' `Store` port for runs that wait. `worker` is this process's name."""
 
-    def __init__(self, database: Database, *, clock: Callable[[], datetime]) -> None:
+    def __init__(self, database: Database, worker: str, *, clock: Callable[[], datetime]) -> None:
         self._database = database
+        self._worker = worker
         self._clock = clock
 
     async def keep(self, run_id: str, state: bytes, expires_in: float) -> None:
@@ -52,17 +54,23 @@ class Checkpoints:
         except (SQLAlchemyError, OSError):
             return
 
-    async def take(self) -> list[tuple[WaitingRun, float]]:
-        """The runs that this process goes on with, now its own, each with the seconds that are left to answer.
+    async def state(self, run_id: str) -> bytes | None:
+        """What is kept of a run that waits, in whichever process; None where it does not.
 
-        On SQLite, where no other process is, all that wait; else those that a process has left in order.
+        Raises:
+            StorageUnavailable: the database does not answer.
         """
-        released_only = not self._database.is_sqlite
-        async with self._database.read() as session:
-            found = await CheckpointRepository(session).waiting(released_only=released_only, limit=MAX_TAKEN)
-        taken = [run for run in found if await self._take(run, released_only)]
-        return [(run, (run.expires_at - self._clock()).total_seconds()) for run in taken]
+        try:
+            async with self._database.read() as session:
+                return await CheckpointRepository(session).state(run_id)
+        except (SQLAlchemyError, OSError) as error:
+            raise StorageUnavailable(AWAY) from error
 
-    async def _take(self, run: WaitingRun, released_only: bool) -> bool:
+    async def take(self) -> list[tuple[WaitingRun, float]]:
+        """The runs that this process goes on with, now its own, each with the seconds that are left to answer: those
+        that another has left in order, or has left by dying.
+        """
+        now, alone = self._clock(), self._database.is_sqlite
         async with self._database.write() as session:
-            return await CheckpointRepository(session).take(run.run_id, released_only=released_only)
+            taken = await WorkerRepository(session, now).take_waiting(self._worker, MAX_TAKEN, alone=alone)
+        return [(run, (run.expires_at - now).total_seconds()) for run in taken]

@@ -1,7 +1,7 @@
 """Conversations in the database: turns begun and ended there, and what is read to go on with them."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import cast
 
@@ -15,7 +15,6 @@ from infrastructure.database.repositories.conversations import (
     ConversationRepository,
     StoredRun,
     StoredTurn,
-    UnfinishedRun,
 )
 from infrastructure.database.repositories.turns import (
     BegunTurn,
@@ -30,12 +29,6 @@ from infrastructure.errors import StorageUnavailable, Unauthorized
 
 log = structlog.get_logger()
 END_PAUSES = (0.1, 0.5, 1.0, 2.0, 4.0, 8.0)  # seconds between tries to save an answer: a restart fits in
-INTERRUPT_AT_ONCE = 500
-INTERRUPTED = "interrupted"
-AFTER_ALL_FRAMES = 1_000_000
-"""The number of an interrupted run's last frame. How many frames it had said died with its process; whoever has read
-some of them must find this one behind them.
-"""
 
 
 class Conversations:
@@ -64,6 +57,7 @@ class Conversations:
         """Keep an answer and what came of its run. A chat that was deleted meanwhile keeps nothing.
 
         Raises:
+            TakenOver: another process has the run by now.
             StorageUnavailable: the database did not answer for some 15 seconds.
         """
         for pause in (*END_PAUSES, None):
@@ -99,34 +93,22 @@ class Conversations:
         async with self._database.write() as session:
             return await ConversationRepository(session).retitle(chat_id, title, instead_of, self._clock())
 
-    async def interrupt_unfinished(self) -> int:
-        """End the runs that a process left behind when it died: their questions stand, with an empty answer that says
-        `error`. Only for a database that no other process writes to.
-        """
-        seen: set[str] = set()
-        while True:
-            async with self._database.read() as session:
-                found = await ConversationRepository(session).unfinished(INTERRUPT_AT_ONCE)
-            runs = [run for run in found if run.id not in seen]  # one that cannot be ended is not tried for ever
-            if not runs:
-                return len(seen)
-            await asyncio.gather(*(self._interrupt(run) for run in runs))
-            seen.update(run.id for run in runs)
+    async def ended_of(self, run_ids: Sequence[str]) -> set[str]:
+        """Those of these runs that have ended, in whichever process, or are gone with their chat.
 
-    async def _interrupt(self, run: UnfinishedRun) -> None:
-        now = self._clock()
-        facts = {
-            "outcome": INTERRUPTED,
-            "error_message": "The service stopped while it answered.",
-            "last_seq": AFTER_ALL_FRAMES,
-            "finished_at": now,
-        }
-        await self.end(
-            EndedTurn(
-                run.chat_id, run.id, run.answer_id, run.user_message_id, run.answer_position, "", "error", now, None,
-                facts,
-            )
-        )  # fmt: skip
+        Raises:
+            StorageUnavailable: the database does not answer.
+        """
+        try:
+            async with self._database.read() as session:
+                return set(run_ids) - await ConversationRepository(session).unfinished_of(run_ids)
+        except (SQLAlchemyError, OSError) as error:
+            raise StorageUnavailable("The database does not answer. Try again in a moment.") from error
+
+    async def under_way(self, chat_id: str) -> tuple[str, str] | None:
+        """The run that a chat is at, in whichever process, and the id of its answer."""
+        async with self._database.read() as session:
+            return await ConversationRepository(session).unfinished(chat_id)
 
     async def aclose(self) -> None:
         """Wait until everything that was begun to be written is."""

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from infrastructure.database.engine import Database
 from infrastructure.database.repositories.files import FileRepository, IndexedTexts
 from infrastructure.database.repositories.knowledge import KnowledgeRepository
+from infrastructure.database.repositories.partitions import PartitionRepository
 from services.file_storage import FileStorage
 from services.file_uploads import storage_key
 from services.knowledge.records import index_text
@@ -82,6 +83,7 @@ class Removal:
 
 async def _remove_rows(session: AsyncSession, file_ids: Sequence[str], owner: str | None) -> _Removed:
     files, knowledge, removed = FileRepository(session), KnowledgeRepository(session), _Removed()
+    documents: dict[str, list[str]] = {}
     locked = await files.lock(file_ids, owner)
     for file_id, of_owner in locked:
         removed.keys.append(storage_key(file_id))
@@ -90,9 +92,13 @@ async def _remove_rows(session: AsyncSession, file_ids: Sequence[str], owner: st
             continue
         removed.texts.append(texts)
         rows = await knowledge.remove(file_id)
-        removed.rows.setdefault(partition_of(file_id, of_owner), []).extend(rows)
-    for partition in removed.rows:
-        removed.generations[partition] = await knowledge.next_generation(partition)
+        partition = partition_of(file_id, of_owner)
+        removed.rows.setdefault(partition, []).extend(rows)
+        documents.setdefault(partition, []).append(file_id)
+    for partition, gone in documents.items():
+        removed.generations[partition] = await knowledge.next_generation(partition, gone)
+    if ended := [partition_of(file_id, None) for file_id, of_owner in locked if of_owner is None]:
+        await PartitionRepository(session).forget(ended)
     await files.remove([file_id for file_id, _ in locked])
     return removed
 

@@ -196,7 +196,7 @@ class FileWorker:
             await repository.save(
                 {"id": file.id, "status": "ready", "chunks_count": count, "updated_at": self._clock()}
             )
-            generation = await repository.next_generation(partition)
+            generation = await repository.next_generation(partition, [file.id])
         await self._index.replace(partition, (), found.records, found.vectors, generation=generation, model=found.model)
         try:
             await lease.end(status="ready", chunks_count=count, finished_at=self._clock())
@@ -216,7 +216,7 @@ class FileWorker:
                 repository = KnowledgeRepository(session)
                 await repository.save({"id": file.id, "status": "indexing", "chunks_count": 0})
                 rows = await repository.rows_of(file.id)
-                generation = await repository.next_generation(known.partition)
+                generation = await repository.next_generation(known.partition, [file.id])
             await self._withdraw(known.partition, rows, generation)
         removed = _REMOVED_AT_ONCE
         while removed == _REMOVED_AT_ONCE:

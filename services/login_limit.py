@@ -1,7 +1,8 @@
 """How often a login may fail before nobody looks at the password any more.
 
-Counted in this process, by the address that calls and by the user name that is tried; a name is counted whether or not
-there is such a user. Logins that succeed do not count.
+Counted by the address that calls and by the user name that is tried; a name is counted whether or not there is such a
+user. Logins that succeed do not count. Workers that have Redis count together; without it, or while it is away, each
+counts what it sees.
 """
 
 import time
@@ -11,6 +12,7 @@ from limits import RateLimitItemPerSecond
 from limits.strategies import SlidingWindowCounterRateLimiter
 
 from infrastructure.errors import RateLimited
+from infrastructure.rate_counter import RateCounter, SharedWindows
 from infrastructure.rate_storage import BoundedMemoryStorage
 
 FAILURES_PER_ADDRESS = 20
@@ -21,43 +23,44 @@ WINDOW_SECONDS = 300
 class _Failures:
     """One counter for each key. Each kind has its storage: made-up names do not push out addresses."""
 
-    def __init__(self, most: int, window_seconds: int) -> None:
-        self._item = RateLimitItemPerSecond(most, window_seconds)
-        self._limiter = SlidingWindowCounterRateLimiter(BoundedMemoryStorage())
+    def __init__(self, kind: str, most: int, window_seconds: int, shared: SharedWindows | None) -> None:
+        item = RateLimitItemPerSecond(most, window_seconds, namespace=f"login-{kind}")
+        self._counter = RateCounter(item, SlidingWindowCounterRateLimiter(BoundedMemoryStorage()), shared)
 
-    def require(self, key: str) -> None:
-        if not self._limiter.test(self._item, key):
-            reset = self._limiter.get_window_stats(self._item, key).reset_time
-            raise RateLimited("Too many failed logins.", retry_after=max(1.0, reset - time.time()))
+    async def require(self, key: str) -> None:
+        standing = await self._counter.look(key)
+        if not standing.allowed:
+            raise RateLimited("Too many failed logins.", retry_after=max(1.0, standing.reset - time.time()))
 
-    def add(self, key: str) -> None:
-        self._limiter.hit(self._item, key)
+    async def add(self, key: str) -> None:
+        await self._counter.hit(key)
 
 
 class LoginLimit:
-    """Failed logins of the last five minutes, by address and by user name."""
+    """Failed logins of the last five minutes, by address and by user name; `shared` is what all workers count in."""
 
     def __init__(
         self,
         per_address: int = FAILURES_PER_ADDRESS,
         per_name: int = FAILURES_PER_NAME,
         window_seconds: int = WINDOW_SECONDS,
+        shared: SharedWindows | None = None,
     ) -> None:
-        self._addresses = _Failures(per_address, window_seconds)
-        self._names = _Failures(per_name, window_seconds)
+        self._addresses = _Failures("address", per_address, window_seconds, shared)
+        self._names = _Failures("name", per_name, window_seconds, shared)
 
-    def require(self, address: str, name: str) -> None:
+    async def require(self, address: str, name: str) -> None:
         """
         Raises:
             RateLimited: there were too many failures; `retry_after` in seconds.
         """
-        self._addresses.require(address)
-        self._names.require(_short(name))
+        await self._addresses.require(address)
+        await self._names.require(_short(name))
 
-    def failed(self, address: str, name: str) -> None:
+    async def failed(self, address: str, name: str) -> None:
         """Count one failed login."""
-        self._addresses.add(address)
-        self._names.add(_short(name))
+        await self._addresses.add(address)
+        await self._names.add(_short(name))
 
 
 def _short(name: str) -> str:

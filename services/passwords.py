@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from pwdlib import PasswordHash
@@ -33,20 +33,21 @@ class Passwords:
             return await asyncio.to_thread(self._hasher.hash, password)
 
     async def verify(
-        self, password: str, known: str | None, permit: Callable[[], None] = lambda: None
+        self, password: str, known: str | None, permit: Callable[[], Awaitable[None]] | None = None
     ) -> tuple[bool, str | None]:
         """Whether `password` is the one that `known` was made of, and a new hash if `known` is of older parameters.
 
         Where there is no such user (`known` None) the answer is no and takes as long.
 
         Args:
-            permit: called when the turn comes, before the work; what it raises comes through.
+            permit: awaited when the turn comes, before the work; what it raises comes through.
 
         Raises:
             RateLimited: too many are waiting.
         """
         async with self._slot():
-            permit()
+            if permit is not None:
+                await permit()
             return await asyncio.to_thread(self._verify, password, known)
 
     def _verify(self, password: str, known: str | None) -> tuple[bool, str | None]:

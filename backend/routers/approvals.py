@@ -26,5 +26,5 @@ class ApprovalTaken(Approval):
 async def approve(run_id: str, body: Approval, parts: Parts, who: Who) -> ApprovalTaken:
     """Let a call run that waits for it (`step` with `approval_required`), or have the model told that it may not."""
     await parts.runner.require(run_id, who.user_id)
-    parts.approvals.answer(run_id, body.call_id, body.approved)
+    await parts.approvals.settle(run_id, body.call_id, body.approved)
     return ApprovalTaken(run_id=run_id, call_id=body.call_id, approved=body.approved)

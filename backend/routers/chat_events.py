@@ -36,7 +36,7 @@ async def chat_events(chat_id: UUID, parts: Parts, who: Who) -> Any:
     """
     chat = await parts.chats.get(str(chat_id), who.user_id)
     return ChatEventStream(
-        parts.feed, parts.event_log, chat.id, parts.sessions.active_run,
+        parts.feed, parts.event_log, chat.id, parts.active_run, parts.event_log.find,
         send_timeout=parts.settings.ws_send_timeout_seconds, on_slow=parts.metrics.dropped.inc,
         seconds=None if who.expires_at is None else max(0.0, who.expires_at - time.time()),
     )  # fmt: skip

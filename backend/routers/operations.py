@@ -67,7 +67,7 @@ async def session_stats(parts: Parts) -> SessionStats:
 @router.get("/rate-limit/status")
 async def rate_limit_status(parts: Parts, caller: CallerAddress) -> RateLimitStatus:
     """What the caller has left."""
-    left = parts.limit.look(caller)
+    left = await parts.limit.look(caller)
     return RateLimitStatus(
         limit=left.limit,
         remaining=left.remaining,

@@ -129,7 +129,7 @@ class AskDoor:
         except AskGraphError as error:
             parts.metrics.error(error.kind)
             if isinstance(error, Unauthorized):  # so many tries has an address, over whichever transport
-                parts.limit.hit(scope["state"]["caller"])
+                await parts.limit.hit(scope["state"]["caller"])
             turn_away(connection, error)
             return None
         waits = required and principal.anonymous

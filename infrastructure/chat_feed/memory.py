@@ -20,13 +20,15 @@ RETRY_SECONDS = 5.0  # what those are told who find no room
 class MemorySubscription:
     """One listener's events, in the order of their happening.
 
-    They end when the feed is closed, or with `behind` set when too many were waiting: what these were is lost.
+    They end when the feed is closed, or with `behind` set when some are lost: because too many were waiting (`slow`),
+    or on their way here.
     """
 
-    __slots__ = ("_events", "_limit", "_news", "_open", "behind")
+    __slots__ = ("_events", "_limit", "_news", "_open", "behind", "slow")
 
     def __init__(self, limit: int) -> None:
         self.behind = False
+        self.slow = False
         self._events: deque[ChatEvent] = deque()
         self._limit = limit
         self._news = asyncio.Event()
@@ -36,9 +38,9 @@ class MemorySubscription:
         if not self._open:
             return
         if len(self._events) >= self._limit:
-            self.behind = True
             self._events.clear()
-            return self.end()
+            self.slow = True
+            return self.lose()
         self._events.append(event)
         self._news.set()
 
@@ -46,6 +48,11 @@ class MemorySubscription:
         """Nothing more comes; what is there is still given."""
         self._open = False
         self._news.set()
+
+    def lose(self) -> None:
+        """Nothing more comes, and something is missing."""
+        self.behind = self.behind or self._open
+        self.end()
 
     def __aiter__(self) -> AsyncIterator[ChatEvent]:
         return self
@@ -75,12 +82,19 @@ class MemoryChatFeed:
         self._closed = False
 
     def publish(self, chat_id: str, event_type: str, data: Mapping[str, Any]) -> None:
-        listeners = self._chats.get(chat_id)
-        if not listeners:
-            return
-        event = ChatEvent(event_type, chat_id, data, self._clock())
-        for listener in listeners:
+        if chat_id in self._chats:
+            self.tell(ChatEvent(event_type, chat_id, data, self._clock()))
+
+    def tell(self, event: ChatEvent) -> None:
+        """Give an event to those who listen here."""
+        for listener in self._chats.get(event.chat_id, ()):
             listener.put(event)
+
+    def let_go(self, chat_id: str | None = None) -> None:
+        """End those who listen to a chat, or all, as `behind`: something happened that they will not hear of."""
+        chats = self._chats.values() if chat_id is None else [self._chats.get(chat_id, [])]
+        for listener in (listener for listeners in chats for listener in listeners):
+            listener.lose()
 
     def listened(self, chat_id: str) -> bool:
         return chat_id in self._chats

@@ -6,16 +6,21 @@ from typing import NamedTuple
 
 
 class Entry(NamedTuple):
-    """One frame of a run. `text` is what it adds to the answer; the texts of all entries joined are the answer."""
+    """One frame of a run. `text` is what it adds to the answer: the texts of all entries from the last `restart` on,
+    joined, are the answer.
+    """
 
     seq: int
-    data: bytes  # the frame's JSON, as it is sent
+    data: bytes  # the frame's JSON, as it is sent, in one line
     text: str = ""
     terminal: bool = False
+    restart: bool = False  # what was said before counts no more
 
 
 Tail = Callable[[Entry], None]
-"""Takes each new frame of a run inside its appending. It must not wait and must not raise."""
+"""Takes each new frame of a run inside its appending. It must not wait and must not raise. Where a frame does not
+follow the one before by its number, those between are to be had by reading only: as a gap.
+"""
 
 
 @dataclass(frozen=True, slots=True)

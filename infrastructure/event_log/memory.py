@@ -7,82 +7,15 @@ finished run's frames leave after `ttl_seconds`, but for the terminal one, which
 resend of the question finds its answer); after that the run is unknown.
 """
 
-import asyncio
 import time
-from collections import OrderedDict, deque
-from collections.abc import AsyncGenerator, Callable
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 from infrastructure.errors import NotFound
-from infrastructure.event_log.entry import Batch, Entry, Gap, Tail
+from infrastructure.event_log.entry import Batch, Entry, Tail
+from infrastructure.event_log.run_log import RunLog
 
-ENTRY_OVERHEAD_BYTES = 200  # two objects and their slots, as sys.getsizeof has them on CPython 3.11
-
-
-class _RunLog:
-    __slots__ = ("bytes", "dropped", "dropped_text", "entries", "finished_at", "last_seq", "owner", "tails", "waiters")
-
-    def __init__(self, owner: str | None) -> None:
-        self.owner = owner
-        self.entries: deque[Entry] = deque()
-        self.waiters: list[asyncio.Future[None]] = []
-        self.tails: tuple[Tail, ...] = ()
-        self.last_seq = 0
-        self.bytes = 0
-        self.dropped = 0  # frames 1..dropped are gone
-        self.dropped_text: list[str] = []
-        self.finished_at: float | None = None
-
-    def append(self, entry: Entry, max_bytes: int) -> None:
-        self.entries.append(entry)
-        self.last_seq = entry.seq
-        self.bytes += len(entry.data) + ENTRY_OVERHEAD_BYTES
-        while self.bytes > max_bytes and len(self.entries) > 1:
-            self.drop_oldest()
-        for tail in self.tails:
-            tail(entry)
-        if self.waiters:
-            self.wake()
-
-    def drop_oldest(self) -> int:
-        entry = self.entries.popleft()
-        self.dropped = entry.seq
-        if entry.text:
-            self.dropped_text.append(entry.text)
-        freed = len(entry.data) + ENTRY_OVERHEAD_BYTES
-        self.bytes -= freed
-        return freed
-
-    async def more(self) -> None:
-        """Wait for the next frame. Who stops waiting leaves nothing behind."""
-        waiter = asyncio.get_running_loop().create_future()
-        self.waiters.append(waiter)
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            if waiter in self.waiters:
-                self.waiters.remove(waiter)
-            raise
-
-    def wake(self) -> None:
-        waiters, self.waiters = self.waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-
-    def batch(self, after: int) -> Batch:
-        gap = None
-        if after < self.dropped:
-            answer = "".join(self.dropped_text)
-            self.dropped_text = [answer]
-            gap = Gap(after + 1, self.dropped, answer)
-            after = self.dropped
-        skip = after - self.dropped
-        if skip == 0:
-            return Batch(tuple(self.entries), gap)
-        newer = len(self.entries) - skip
-        if newer == 1:  # the usual case of a live reader
-            return Batch((self.entries[-1],), gap)
-        return Batch(tuple(self.entries[i] for i in range(skip, len(self.entries))), gap)
+NO_RUN = "No such run."
 
 
 class MemoryEventLog:
@@ -98,8 +31,8 @@ class MemoryEventLog:
         max_runs: int = 10_000,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._runs: OrderedDict[str, _RunLog] = OrderedDict()
-        self._finished: OrderedDict[str, _RunLog] = OrderedDict()  # whole logs of finished runs, oldest first
+        self._runs: OrderedDict[str, RunLog] = OrderedDict()
+        self._finished: OrderedDict[str, RunLog] = OrderedDict()  # whole logs of finished runs, oldest first
         self._finished_bytes = 0
         self._max_run_bytes = max_run_bytes
         self._max_bytes = max_bytes
@@ -107,24 +40,22 @@ class MemoryEventLog:
         self._memory = memory_seconds
         self._max_runs = max_runs
         self._monotonic = monotonic
+        self.fenced: Callable[[str], None] = lambda run_id: None  # there is nobody who could
 
-    def open(self, run_id: str, owner: str | None, seq: int = 0, answer: str = "") -> None:
+    def open(self, run_id: str, owner: str | None, seq: int = 0, answer: str = "", fence: int = 1) -> None:
         if run_id in self._runs:
             raise ValueError("this run has begun")
-        run = self._runs[run_id] = _RunLog(owner)
-        run.last_seq = run.dropped = seq
-        run.dropped_text = [answer] if answer else []
+        self._runs[run_id] = RunLog(owner, seq, answer)
 
     def restore(self, run_id: str, owner: str | None, answer: str, terminal: Entry) -> None:
         if run_id in self._runs:
             return
-        run = self._runs[run_id] = _RunLog(owner)
-        run.dropped, run.dropped_text = terminal.seq - 1, [answer]
+        run = self._runs[run_id] = RunLog(owner, terminal.seq - 1, answer)
         run.append(terminal, self._max_run_bytes)
         self._finish(run_id, run)
 
     def append(self, run_id: str, entry: Entry) -> None:
-        run = self._runs.get(run_id) or _RunLog(None)
+        run = self._runs.get(run_id) or RunLog(None)
         if run.finished_at is not None or entry.seq != run.last_seq + 1:
             raise ValueError(f"frame {entry.seq} does not follow frame {run.last_seq}")
         self._runs[run_id] = run
@@ -135,14 +66,18 @@ class MemoryEventLog:
     async def read(self, run_id: str, after: int = 0) -> AsyncGenerator[Batch, None]:
         run = self._find(run_id)
         after = max(after, 0)
-        while True:
-            while run.last_seq <= after:
-                if run.finished_at is not None or self._runs.get(run_id) is not run:
-                    return
-                await run.more()
-            batch = run.batch(after)
-            after = run.last_seq
-            yield batch
+        run.readers += 1
+        try:
+            while True:
+                while not run.has_more(after):
+                    if run.finished_at is not None or self._runs.get(run_id) is not run:
+                        return
+                    await run.more()
+                batch = run.batch(after)
+                after = run.last_seq
+                yield batch
+        finally:
+            run.readers -= 1
 
     def tail(self, run_id: str, after: int, take: Tail) -> Callable[[], None] | None:
         run = self._find(run_id)
@@ -158,6 +93,8 @@ class MemoryEventLog:
     async def terminal(self, run_id: str) -> Entry:
         run = self._find(run_id)
         while run.finished_at is None:
+            if self._runs.get(run_id) is not run:
+                raise NotFound(NO_RUN)
             await run.more()
         return run.entries[-1]
 
@@ -166,11 +103,73 @@ class MemoryEventLog:
         return run.last_seq if run else 0
 
     def answer(self, run_id: str) -> str:
-        run = self._find(run_id)
-        return "".join((*run.dropped_text, *(entry.text for entry in run.entries)))
+        return self._find(run_id).answer()
 
     def owner(self, run_id: str) -> str | None:
         return self._find(run_id).owner
+
+    async def find(self, run_id: str) -> str | None:
+        return self.owner(run_id)
+
+    async def take_over(self, run_id: str, fence: int) -> int:
+        raise NotFound(NO_RUN)
+
+    async def settle(self, run_id: str) -> None:
+        """All that was appended is delivered."""
+
+    async def aclose(self) -> None:
+        """There is nothing to end."""
+
+    def catch_up(
+        self, run_id: str, owner: str | None, seq: int, answer: str, entries: Sequence[Entry], agreed: int
+    ) -> None:
+        """Have a run as somebody else holds it: the answer up to frame `seq`, and the frames behind it.
+
+        Up to frame `agreed` what is here already is the same. Readers who have had others behind that get no frames in
+        their place, but a gap with the answer's text.
+        """
+        run = self._runs.get(run_id)
+        if run is None:
+            run = self._runs[run_id] = RunLog(owner, seq, answer)
+        elif agreed < run.last_seq:
+            run.disputed = max(run.disputed, run.last_seq + 1)
+            run.begin_at(seq, answer)
+        elif seq > run.last_seq:
+            run.begin_at(seq, answer)
+        for entry in entries:
+            if entry.seq > run.last_seq:
+                self.append(run_id, entry)
+
+    def held(self, run_id: str, after: int) -> list[Entry]:
+        """The frames behind `after` that are here."""
+        run = self._find(run_id)
+        return list(run.batch(max(after, run.dropped)).entries) if run.last_seq > after else []
+
+    def base(self, run_id: str) -> tuple[int, str]:
+        """The newest frame that is no longer here, and the answer up to it."""
+        run = self._find(run_id)
+        return run.dropped, "".join(run.dropped_text)
+
+    def finished(self, run_id: str) -> bool:
+        """Whether it has had its terminal frame.
+
+        Raises:
+            NotFound: no such run, or it left.
+        """
+        return self._find(run_id).finished_at is not None
+
+    def watched(self, run_id: str) -> bool:
+        """Whether anybody reads a run.
+
+        Raises:
+            NotFound: no such run, or it left.
+        """
+        return self._find(run_id).watched
+
+    def drop(self, run_id: str) -> None:
+        """Forget a run at once, under way or not. Who reads it gets what there was, and its end."""
+        if run := self._runs.get(run_id):
+            self._forget(run_id, run)
 
     def expire(self) -> None:
         """Let finished logs go down to their last frame when their time or the room is over, and runs after theirs."""
@@ -193,6 +192,11 @@ class MemoryEventLog:
             self._forget(run_id, run)
 
     @property
+    def followed(self) -> list[str]:
+        """Runs under way that other processes write: here are none."""
+        return []
+
+    @property
     def held_runs(self) -> int:
         return len(self._runs)
 
@@ -200,20 +204,20 @@ class MemoryEventLog:
     def held_bytes(self) -> int:
         return sum(run.bytes for run in self._runs.values())
 
-    def _finish(self, run_id: str, run: _RunLog) -> None:
+    def _finish(self, run_id: str, run: RunLog) -> None:
         run.finished_at = self._monotonic()
         self._finished[run_id] = run
         self._finished_bytes += run.bytes
         self.expire()
 
-    def _forget(self, run_id: str, run: _RunLog) -> None:
+    def _forget(self, run_id: str, run: RunLog) -> None:
         del self._runs[run_id]
         if self._finished.pop(run_id, None) is not None:
             self._finished_bytes -= run.bytes
         run.wake()
 
-    def _find(self, run_id: str) -> _RunLog:
+    def _find(self, run_id: str) -> RunLog:
         run = self._runs.get(run_id)
         if run is None:
-            raise NotFound("No such run.")
+            raise NotFound(NO_RUN)
         return run

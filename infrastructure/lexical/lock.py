@@ -1,4 +1,4 @@
-"""A folder that one process at a time may write to."""
+"""A folder that one process at a time may write to, and folders beside it for the others."""
 
 import sys
 from pathlib import Path
@@ -14,6 +14,10 @@ else:
 
     def _lock(file: IO[bytes]) -> None:
         fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+LOCK_FILE = "owner.lock"
+MOST_FOLDERS = 64  # of processes with one data folder
 
 
 class FolderLock:
@@ -42,3 +46,15 @@ class FolderLock:
         if self._file:
             self._file.close()
             self._file = None
+
+
+def own_folder(folder: Path) -> "tuple[Path, FolderLock] | None":
+    """The first of `folder`, `folder-2`, `folder-3`, … that nobody has, which is this process's for as long as it holds
+    the lock. A process that comes after one that ended finds what that one left. None where none can be had.
+    """
+    for n in range(1, MOST_FOLDERS + 1):
+        place = folder if n == 1 else folder.with_name(f"{folder.name}-{n}")
+        lock = FolderLock(place / LOCK_FILE)
+        if lock.acquire():
+            return place, lock
+    return None

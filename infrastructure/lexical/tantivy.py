@@ -1,7 +1,7 @@
 """BM25 over chunks with tantivy: on disk in a folder, or in memory.
 
 The index is derived data: its generation is stored beside it, and whoever owns the chunks rebuilds it when that differs
-from theirs, or is missing. One process writes to a folder; another one that is given the same folder works in memory.
+from theirs, or is missing. One process writes to a folder: others that are given the same one take folders beside it.
 """
 
 import json
@@ -18,7 +18,7 @@ import structlog
 from tantivy import Document, Index, IndexWriter, Occur, Query, Schema, SchemaBuilder, Searcher
 
 from infrastructure.lexical.analysis import FORMAT, build_analyzer, widen_spelling
-from infrastructure.lexical.lock import FolderLock
+from infrastructure.lexical.lock import own_folder
 
 _logger: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -71,6 +71,13 @@ class LexicalSnapshot:
         rows = self._searcher.fast_field_values("row", [address for _, address in hits])
         return np.array(rows, np.int64), np.array([score for score, _ in hits], np.float32)
 
+    def rows_of(self, documents: Collection[str]) -> npt.NDArray[np.int64]:
+        """The rows of all chunks of `documents`, in no order."""
+        if not documents or not self.size:
+            return np.empty(0, np.int64)
+        hits = self._searcher.search(self._of(documents), self.size, count=False).hits
+        return np.array(self._searcher.fast_field_values("row", [address for _, address in hits]), np.int64)
+
     def document_frequency(self, term: str) -> int:
         """How many chunks hold `term`: in the field that has it most often, as fields repeat each other. Chunks that
         were removed count until tantivy merges their segment, so it can be more than `size`.
@@ -86,8 +93,10 @@ class LexicalSnapshot:
 
     def _within(self, query: Query, documents: Collection[str]) -> Query:
         """`query`, where it is met in one of `documents`; that they hold a chunk adds nothing to its score."""
-        held = Query.const_score_query(Query.term_set_query(self._schema, "document", list(documents)), 0.0)
-        return Query.boolean_query([(Occur.Must, held), (Occur.Must, query)])
+        return Query.boolean_query([(Occur.Must, self._of(documents)), (Occur.Must, query)])
+
+    def _of(self, documents: Collection[str]) -> Query:
+        return Query.const_score_query(Query.term_set_query(self._schema, "document", list(documents)), 0.0)
 
 
 class LexicalIndex:
@@ -97,11 +106,11 @@ class LexicalIndex:
         self.generation: int | None = None
         """What the chunks' owner called the state that is indexed; None while there is none."""
         self._schema = _schema()
-        self._lock = FolderLock(folder / "owner.lock") if folder else None
-        owned = folder if self._lock and self._lock.acquire() else None
+        owned = own_folder(folder) if folder else None
         if folder and not owned:
-            _logger.warning("lexical_index_in_memory", reason="the folder cannot be written, or is another process's")
-        self._folder = owned / "bm25" if owned else None
+            _logger.warning("lexical_index_in_memory", reason="the folder cannot be written, or too many want it")
+        self._lock = owned[1] if owned else None
+        self._folder = owned[0] / "bm25" if owned else None
         self._index = self._open() or self._create()
         self.snapshot = self._take_snapshot()
 
@@ -151,10 +160,22 @@ class LexicalIndex:
     def _take_snapshot(self) -> LexicalSnapshot:
         return LexicalSnapshot(self._index.searcher(), self._schema)
 
+    def relabel(self, generation: int) -> None:
+        """Call the state that is indexed by another name."""
+        if self.generation not in (None, generation):
+            self._label(generation)
+
+    def doubt(self) -> None:
+        """Have it built anew by the next who loads it."""
+        self.generation = None
+
     def _committed(self, generation: int) -> None:
         """A crash between a commit and this leaves a generation that differs, so that the index is built anew."""
         self._index.reload()
         self.snapshot = self._take_snapshot()
+        self._label(generation)
+
+    def _label(self, generation: int) -> None:
         self.generation = generation
         if self._folder:
             state = {"format": FORMAT, "generation": generation, "documents": self.snapshot.size}

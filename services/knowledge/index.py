@@ -20,6 +20,7 @@ from infrastructure.errors import ProviderError
 from services.knowledge.chunk import DEFAULT_OVERLAP, DEFAULT_SIZE
 from services.knowledge.extract import DEFAULT_MAX_BYTES
 from services.knowledge.folder import FolderMissing, FoundFile, scan
+from services.knowledge.folder_keeping import FolderKeeping, Keeping, KeepingLost
 from services.knowledge.pending import PendingChanges
 from services.knowledge.reading import FileReader, PreparedFile
 from services.knowledge.reading_process import ReadingProcess
@@ -34,6 +35,7 @@ _logger: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 Vectors = npt.NDArray[np.float32]
 
 DEFAULT_MAX_FILES = 10_000
+START_SECONDS = 0.5  # between looks whether another process has taken in the folder for the first time
 
 OnProgress = Callable[[int, int, int], None]
 """Told, file after file: how many files were looked at, of how many, and how many chunks came of those that changed."""
@@ -51,9 +53,13 @@ class Searchable(Protocol):
         *,
         generation: int,
         model: str | None = None,
+        changes: int = 1,
     ) -> None: ...
 
     async def load(self, batches: AsyncIterator[Batch], *, generation: int, model: str | None = None) -> None: ...
+
+    async def mend(self) -> None:
+        """Bring what processes share up to date with the database, where one may have died at it."""
 
 
 @dataclass(slots=True)
@@ -67,6 +73,8 @@ class SyncReport:
     unchanged: int = 0
     chunks: int = 0  # of what was added or changed
     seconds: float = 0.0
+    elsewhere: bool = False  # another process takes in the folder; this one did not look
+    looked: bool = True  # the folder was ever looked at to the end, here or elsewhere
 
     @property
     def anything(self) -> bool:
@@ -74,7 +82,10 @@ class SyncReport:
 
 
 class Indexer:
-    """One at a time it reads what changed, and publishes each document as a whole: a search sees all of it or none."""
+    """One at a time it reads what changed, and publishes each document as a whole: a search sees all of it or none.
+
+    Of many processes over one database one takes in the folder (`FolderKeeping`); when it ends or dies, another does.
+    """
 
     def __init__(
         self,
@@ -90,6 +101,7 @@ class Indexer:
         process: ReadingProcess | None = None,
         on_change: Callable[[], None] = lambda: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        keeping: FolderKeeping | None = None,
     ) -> None:
         self._folder = folder
         self._database = database
@@ -99,37 +111,69 @@ class Indexer:
         self._max_files = max_files
         self._on_change = on_change
         self._now = now
+        self._keeping = keeping or FolderKeeping(database)
         self._one_at_a_time = asyncio.Lock()
         self._pending = PendingChanges()
         self._behind = True  # whether the search index may lack what the database has
         self._asked = asyncio.Event()
+        self._anew = False
+        self._inherited = False  # whether another process kept the folder before, and may have died at it
         self.loaded = False
         """Whether the knowledge can be searched, and the folder was looked at once."""
+        self.writing = False
+        """Whether this process takes in the folder just now: no other one changes the shared knowledge then."""
 
     async def start(self) -> SyncReport:
-        """Make searchable what the database has, then look at the folder."""
+        """Make searchable what the database has, then look at the folder, or wait until another process has."""
         report = await self.sync()
+        while not report.looked:
+            await asyncio.sleep(START_SECONDS)
+            report = await self.sync()
         self.loaded = True
         return report
 
     async def watch(self) -> None:
         """Follow the folder's changes until cancelled."""
-        await watch(self._folder, self._sync_and_go_on)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(watch(self._folder, self._sync_and_go_on))
+            if not self._keeping.alone:
+                group.create_task(self._keep())
 
     def reindex(self) -> None:
         """Have every file read anew, changed or not; `reindex_when_asked` does it."""
+        self._anew = True
         self._asked.set()
 
     async def reindex_when_asked(self) -> None:
-        """Read the whole folder anew each time that somebody asks for it, until cancelled."""
+        """Look at the whole folder each time that somebody asks for it, until cancelled."""
         while True:
             await self._asked.wait()
             self._asked.clear()
-            await self._sync_and_go_on(anew=True)
+            anew, self._anew = self._anew, False
+            await self._sync_and_go_on(anew=anew)
+
+    async def aclose(self) -> None:
+        """Let another process take in the folder."""
+        await self._keeping.leave()
+
+    async def _keep(self) -> None:
+        """Stay the one who takes in the folder, or see whether the one who does is there, until cancelled."""
+        while True:
+            await asyncio.sleep(self._keeping.pause)
+            try:
+                keeping = await self._keeping.take()
+            except Exception as error:  # noqa: BLE001  the edge of the task: it must outlive a database that is away
+                _logger.warning("knowledge_folder_not_kept", error=type(error).__name__)
+            else:
+                self._inherited |= keeping.fresh
+                if keeping.mine and (self._inherited or keeping.waiting):
+                    self._asked.set()
 
     async def _sync_and_go_on(self, *, anew: bool = False) -> None:
         try:
-            await self.sync(anew=anew)
+            report = await self.sync(anew=anew)
+            if anew and report.elsewhere:
+                await self._keeping.ask()
         except Exception:  # the edge of the watching task: one failed look must not end the watching
             _logger.exception("knowledge_sync_failed")
 
@@ -137,7 +181,8 @@ class Indexer:
         self, *, anew: bool = False, within: str = "", on_progress: OnProgress = lambda done, files, chunks: None
     ) -> SyncReport:
         """Bring the database and the search index up to date with the folder; `anew`: read unchanged files too;
-        `within`: only the document of this name, or those below the folder of this name. Calls take turns.
+        `within`: only the document of this name, or those below the folder of this name. Calls take turns. Where
+        another process takes in the folder, nothing is done.
 
         A file that cannot be read is logged, kept as a failed document without chunks, and tried again once it
         changes. While the folder is missing, what is known stays known.
@@ -147,13 +192,38 @@ class Indexer:
             if self._behind:
                 await self._load()
             report = SyncReport()
-            with suppress(FolderMissing):
-                files = [file for file in await asyncio.to_thread(scan, self._folder) if is_within(file.name, within)]
-                await self._sync(files, report, anew, within, on_progress)
+            keeping = await self._keeping.take()
+            if keeping.mine:
+                async with self._keeping.held():
+                    await self._look(keeping, report, anew, within, on_progress)
+            else:
+                report.elsewhere, report.looked = True, keeping.looked
             report.seconds = time.perf_counter() - began
         if report.anything:
             _logger.info("knowledge_synced", **_counts(report))
         return report
+
+    async def _look(
+        self, keeping: Keeping, report: SyncReport, anew: bool, within: str, on_progress: OnProgress
+    ) -> None:
+        self.writing = True
+        try:
+            if self._inherited or keeping.fresh:
+                await self._search.mend()
+                self._inherited = False
+            with suppress(FolderMissing):
+                files = [file for file in await asyncio.to_thread(scan, self._folder) if is_within(file.name, within)]
+                await self._sync(files, report, anew or keeping.waiting, within, on_progress)
+        except KeepingLost:
+            _logger.warning("knowledge_folder_lost")
+            await self._publish()
+            self._behind = False
+            report.elsewhere = True
+            return
+        finally:
+            self.writing = False
+        if not within:
+            await self._keeping.note_look(keeping)
 
     async def _sync(
         self, files: Sequence[FoundFile], report: SyncReport, anew: bool, within: str, on_progress: OnProgress
@@ -207,13 +277,16 @@ class Indexer:
         values = document_values(prepared, known, recipe=self._reader.recipe, now=self._now())
         self._behind = True
         async with self._database.write() as session:
+            await self._keeping.hold(session)
             repository = KnowledgeRepository(session)
             removed = await repository.remove_chunks(values["id"]) if known else []
             await repository.save(values)
             rows = await repository.add_chunks(values["id"], chunk_values(prepared.chunks))
             if model != WORDS_ONLY:
                 await repository.add_embeddings(model, by_row(rows, vectors))
-            generation = await repository.next_generation()
+            generation = await repository.next_generation(SHARED, [values["id"]])
+        if not self._pending.follows(generation):
+            await self._publish()
         self._pending.add(removed, chunk_records(prepared, values["id"], rows), vectors, model, generation)
         self._on_change()
 
@@ -229,9 +302,12 @@ class Indexer:
     async def _remove(self, known: DocumentState) -> None:
         self._behind = True
         async with self._database.write() as session:
+            await self._keeping.hold(session)
             repository = KnowledgeRepository(session)
             removed = await repository.remove(known.id)
-            generation = await repository.next_generation()
+            generation = await repository.next_generation(SHARED, [known.id])
+        if not self._pending.follows(generation):
+            await self._publish()
         self._pending.remove(removed, generation)
         self._on_change()
 
@@ -244,13 +320,14 @@ class Indexer:
         vectors = np.concatenate(pending.vectors) if pending.added else nothing
         await self._search.replace(
             SHARED, pending.removed, pending.added, vectors,
-            generation=pending.generation, model=pending.model if pending.added else None,
+            generation=pending.generation, model=pending.model if pending.added else None, changes=pending.changes,
         )  # fmt: skip
         pending.clear()
         self._behind = False
 
     async def _note_time(self, known: DocumentState, file: FoundFile) -> None:
         async with self._database.write() as session:
+            await self._keeping.hold(session)
             await KnowledgeRepository(session).save(
                 {"id": known.id, "modified_ns": file.modified_ns, "size_bytes": file.size}
             )

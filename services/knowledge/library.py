@@ -58,6 +58,11 @@ class Library:
         self._shelf = None
         self._changes += 1
 
+    def follow(self, generation: int) -> None:
+        """Forget the list if it is of another generation of the shared knowledge than this one."""
+        if self._shelf is not None and self._shelf.status.generation != generation:
+            self.forget()
+
     async def list_documents(self, *, failed: bool = False) -> list[DocumentInfo]:
         """The documents by name; with `failed` also the files that could not be read."""
         documents = (await self._current()).documents.values()
@@ -118,6 +123,7 @@ class Library:
         changes = self._changes
         async with self._database.read() as session:
             repository = KnowledgeRepository(session)
+            await repository.freeze()
             shelf = _shelf(await repository.documents(), await repository.generation())
         if changes == self._changes:  # else it changed while it was read: true for this caller, stale for the next
             self._shelf = shelf

@@ -29,17 +29,24 @@ class PendingChanges:
         self.vectors: list[Vectors] = []
         self.model = ""
         self.generation: int | None = None
+        self.changes = 0
+        """How many there are, the last of which made `generation`; each follows on the one before."""
         self.since = time.monotonic()
 
     def fits(self, model: str) -> bool:
         """Whether vectors of `model` can be added: all that are pending are of one model."""
         return not self.added or self.model == model
 
+    def follows(self, generation: int) -> bool:
+        """Whether nobody else made a change between what is pending and this one."""
+        return self.generation is None or generation == self.generation + 1
+
     def remove(self, removed: Sequence[int], generation: int) -> None:
         if self.generation is None:
             self.since = time.monotonic()
         self.removed.extend(removed)
         self.generation = generation
+        self.changes += 1
 
     def add(
         self, removed: Sequence[int], added: Sequence[ChunkRecord], vectors: Vectors, model: str, generation: int

@@ -49,18 +49,25 @@ class Filling:
         self._analysis = analysis
         self._vectors = vectors
 
-    async def replace(self, partition: str, removed: Sequence[int], added: Addition, generation: int) -> bool:
-        """Remove and add in one transaction. Where that makes `generation` out of the one before, the partition is as
-        whole as it was; after a gap it is not known to be, and the next start looks."""
+    async def replace(
+        self, partition: str, removed: Sequence[int], added: Addition, generation: int, changes: int = 1
+    ) -> bool:
+        """Remove and add in one transaction. Where that makes `generation`, by so many `changes`, out of the one that
+        is there, the partition is as whole as it was; after a gap it is not known to be, and the next start looks.
+        Nothing is added where all of `generation` is there already: another process has filled the partition, and what
+        was added then may be gone by now.
+        """
         fresh, whole = await self._entries(partition, added)
         async with self._database.write() as session:
-            changes = SearchChanges(session, self.tables)
-            before = await changes.lock(partition)
-            await changes.remove(partition, {*removed, *(record.row for record in added.records)})
-            await changes.add(partition, *fresh)
+            tables = SearchChanges(session, self.tables)
+            before = await tables.lock(partition)
+            comes = before is None or generation > before
+            await tables.remove(partition, {*removed, *(record.row for record in added.records if comes)})
+            if comes:
+                await tables.add(partition, *fresh)
             if before is not None:
-                next_one = generation <= before + 1
-                await changes.set_generation(partition, max(before, generation) if next_one else None)
+                follows = generation <= before + changes
+                await tables.set_generation(partition, max(before, generation) if follows else None)
         return whole
 
     async def fill(self, partition: str, batches: AsyncIterator[Batch], generation: int) -> bool:

@@ -133,9 +133,10 @@ class PostgresSearch:
         *,
         generation: int,
         model: str | None = None,
+        changes: int = 1,
     ) -> None:
         """Remove and add chunks of a partition at once; the next search of any process sees all of it. `vectors` has a
-        row for each of `added`.
+        row for each of `added`. It is the last of so many `changes` that made the partition one of `generation`.
 
         `model` made the vectors; None is the one that serves. Another one's are not taken in: the chunks are found by
         words alone until those of the right one are there, for which `lacking` calls.
@@ -151,7 +152,7 @@ class PostgresSearch:
                     if foreign or not added:
                         vectors = np.zeros((len(added), served.tables.dimensions), np.float32)
                     fresh = Addition(added, vectors)
-                    whole = await served.filling.replace(partition, removed_rows, fresh, generation)
+                    whole = await served.filling.replace(partition, removed_rows, fresh, generation, changes)
                     if not whole or (foreign and added):
                         self.lacking.set()
                     await self._after(served, partition)
@@ -205,6 +206,23 @@ class PostgresSearch:
                 if not await self._filled(fresh, generation):
                     self.lacking.set()
         self._changes.note_all()
+
+    def held(self) -> dict[str, int]:
+        """The generation of the shared knowledge that was there when it was last looked at."""
+        size = self._shared.partitions.get(SHARED)
+        return {SHARED: size.stored if size else 0} if self._loaded else {}
+
+    async def bring(self, partition: str) -> None:
+        """Look at the shared knowledge again: another process has changed it."""
+        await self._after(self._served, partition)
+
+    async def mend(self) -> None:
+        """Bring the tables up to date with the database, where a process may have died at it."""
+        if self._loaded:
+            served = self._served
+            if not await self._fill(served, served.source.batches(SHARED), await served.source.generation(SHARED)):
+                self.lacking.set()
+            await self._after(served, SHARED)
 
     async def forget(self, model: str, dimensions: int) -> None:
         """Drop the tables of a model with which no process searches any more."""

@@ -9,11 +9,13 @@ a change or none of it. Another embedding model takes over as a whole as well: n
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from contextlib import suppress
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from infrastructure.database.models import SHARED
 from infrastructure.errors import ProviderUnavailable
@@ -21,7 +23,8 @@ from infrastructure.lexical.tantivy import LexicalIndex
 from services.embeddings import Embeddings
 from services.knowledge.changes import ChangeCounts
 from services.knowledge.confidence import calibration
-from services.knowledge.partition import Loading, Partition
+from services.knowledge.partition import Change, Partition
+from services.knowledge.partition_writer import PartitionWriter
 from services.knowledge.preference import prefer
 from services.knowledge.question_vectors import QuestionVectors
 from services.knowledge.records import ChunkRecord
@@ -29,9 +32,10 @@ from services.knowledge.reranking import RERANKED, Reranking
 from services.knowledge.retrieval import MAX_QUERY_CHARS, Ranking, Retrieval, Retriever
 from services.knowledge.scope import SHARED_SCOPE, Scope
 from services.knowledge.served import Batch, ChunkSource, Served
-from services.knowledge.snapshot import Snapshot, View
+from services.knowledge.snapshot import View
 from services.knowledge.store import RecordStore
 from services.knowledge.text import TextAnalysis
+from services.knowledge.views import Views
 from services.serving_model import ServingModel
 
 __all__ = ["Batch", "ChunkSource", "Retrieval", "SearchIndex"]
@@ -48,6 +52,7 @@ for the interpreter's lock much more.
 TEXT_BYTES = 64 * 1024 * 1024
 HELD_CHUNKS = 200_000  # of owners' partitions in memory: some 1.2 KB each, beside the texts
 HELD_PARTITIONS = 500
+FRESH_SECONDS = 1.0  # that a search waits for what other processes have changed
 CURATED_THRESHOLD = 0.7
 
 
@@ -55,7 +60,8 @@ class SearchIndex:
     """Finds passages. Long searches run in one thread and changes in another, so neither holds up the event loop.
 
     `text_bytes` bounds the chunks kept in memory; others are fetched when a search needs them. `held_chunks` bounds the
-    owners' partitions. `reranking` is None where no reranker is to be asked.
+    owners' partitions. `reranking` is None where no reranker is to be asked. `alone`: no other process changes what the
+    database has; else a search of owners' files asks first whether one did.
     """
 
     def __init__(
@@ -69,6 +75,7 @@ class SearchIndex:
         text_bytes: int = TEXT_BYTES,
         held_chunks: int = HELD_CHUNKS,
         reranking: Reranking | None = None,
+        alone: bool = True,
     ) -> None:
         self.analysis = analysis or TextAnalysis()
         self._curated_threshold = curated_threshold
@@ -82,13 +89,14 @@ class SearchIndex:
         self._records = RecordStore(text_bytes)
         self._held_chunks = held_chunks
         self._reranking = reranking
+        self._alone = alone
         self._vectors = QuestionVectors()
-        self._reading: set[asyncio.Task[Partition]] = set()
-        self._views: dict[tuple[str, ...], tuple[tuple[Snapshot, ...], View]] = {}
+        self._reading: set[asyncio.Task[Any]] = set()
+        self._views = Views(HELD_PARTITIONS)
         self._changing = asyncio.Lock()
         self._changes = ChangeCounts()
         self._searcher = ThreadPoolExecutor(1, "search")
-        self._writer = ThreadPoolExecutor(1, "index")
+        self._writer = PartitionWriter(self._records, self._vectors)
 
     @property
     def lexical_generation(self) -> int | None:
@@ -111,7 +119,7 @@ class SearchIndex:
 
     def idf(self, term: str) -> float:
         """How rare an analysed term is in the shared knowledge as it is now."""
-        return self._view((SHARED,), (self._served.shared.snapshot,)).idf(term)
+        return self._views.of((SHARED,), (self._served.shared.snapshot,)).idf(term)
 
     async def search(self, query: str, limit: int = 8, scope: Scope = SHARED_SCOPE) -> Retrieval:
         """The passages for `query` in `scope`, best first, at most `limit`."""
@@ -119,7 +127,7 @@ class SearchIndex:
         served = self._served
         parts = (served.shared,) if scope.partitions == (SHARED,) else await self._parts(served, scope.partitions)
         vector = await self._vectors.asked(served.embeddings, query)
-        view = self._view(scope.partitions, tuple(part.snapshot for part in parts))
+        view = self._views.of(scope.partitions, tuple(part.snapshot for part in parts))
         found = await self._best(served, view, query, vector, limit, scope.only)
         if scope.first and scope.only is None:
             first = await self._best(served, view, query, vector, limit, scope.first)
@@ -135,9 +143,11 @@ class SearchIndex:
         *,
         generation: int,
         model: str | None = None,
+        changes: int = 1,
     ) -> None:
         """Remove and add chunks of a partition at once; the next search sees all of it. `vectors` has a row for each of
-        `added`. A partition that is not in memory will be read with the change, as the database has it already.
+        `added`. A partition that is not in memory will be read with the change, as the database has it already. It is
+        the last of so many `changes` that made the partition one of `generation`.
 
         `model` made the vectors; None is the one that serves. Another one's are not taken in: the chunks are found by
         words alone until those of the right one are there, for which `lacking` calls.
@@ -153,29 +163,20 @@ class SearchIndex:
                     foreign = model not in (None, served.embeddings.model)
                     if foreign or not added:
                         vectors = np.zeros((len(added), served.dimensions), np.float32)
-                    await self._replace(served, partition, removed_rows, added, vectors, questions, generation)
+                    change = Change(removed_rows, added, vectors, questions, generation, changes)
+                    await self._replace(served, partition, change)
                     if not whole or (foreign and added):
                         self.lacking.set()
         self._changes.note(partition)
         self._make_room(served)
 
-    async def _replace(
-        self,
-        served: Served,
-        partition: str,
-        removed: Sequence[int],
-        added: Sequence[ChunkRecord],
-        vectors: Vectors,
-        questions: Vectors,
-        generation: int,
-    ) -> None:
+    async def _replace(self, served: Served, partition: str, change: Change) -> None:
         if partition in served.loading:
             await asyncio.wait([served.loading[partition]])
-        part = served.shared if partition == SHARED else served.owned.get(partition)
+        part = served.part(partition)
         if part is not None:
-            await self._in(self._writer, part.replace, removed, added, vectors, questions, generation)
-            self._records.put(added)
-        self._records.remove(removed)
+            await self._writer.change(part, change)
+        self._records.remove(change.removed)
 
     async def withdraw(self, partition: str, rows: Sequence[int], *, generation: int) -> None:
         """Remove chunks of a partition."""
@@ -185,18 +186,25 @@ class SearchIndex:
     async def load(self, batches: AsyncIterator[Batch], *, generation: int, model: str | None = None) -> None:
         """Take in all of the shared knowledge, in place of what is there. The lexical index is built anew only where it
         does not hold `generation` already. `model` made the vectors; when it is not the one that serves (None is), the
-        same is read with the vectors of that.
+        same is read with the vectors of that. An index of some generations before is not built anew, but brought up to
+        date, where it can be told what has changed.
         """
         self._changes.note(SHARED)
         async with self._changing:
             served = self._served
             if model not in (None, served.embeddings.model):
                 batches = served.source.batches(SHARED)
-            whole = await self._load(served.shared, batches, generation, served.embeddings)
+            there = self._lexical.generation
+            if not self._alone and there and await served.source.tells(SHARED, there, generation):
+                generation = there
+            whole = await self._writer.load(served.shared, batches, generation, served.embeddings)
             self._loaded = True
         self._changes.note(SHARED)
         if not whole:
             self.lacking.set()
+        if not self._alone:
+            await self.bring(SHARED)
+            await self._check_words()
 
     async def adopt(self, embeddings: Embeddings, source: ChunkSource) -> None:
         """Search with another model from now on, or anew with the same. `source` gives its vectors.
@@ -211,7 +219,7 @@ class SearchIndex:
             fresh = self._serving(embeddings, source)
             generation = self._lexical.generation
             if self._loaded and generation is not None:
-                whole = await self._load(fresh.shared, source.batches(SHARED), generation, embeddings)
+                whole = await self._writer.load(fresh.shared, source.batches(SHARED), generation, embeddings)
                 if not whole:
                     raise ProviderUnavailable("The embedding model did not embed the curated questions.")
             self._served = fresh
@@ -219,12 +227,62 @@ class SearchIndex:
             self._vectors.ask_again()
         self._changes.note_all()
 
+    def held(self) -> dict[str, int]:
+        """The generation of each partition that is in memory."""
+        served = self._served
+        shared = {SHARED: served.shared.held.whole} if self._loaded else {}
+        return shared | {name: part.held.whole for name, part in served.owned.items()}
+
+    async def mend(self) -> None:
+        """There is nothing that processes share."""
+
+    async def bring(self, partition: str) -> None:
+        """Take in what other processes have changed of a partition that is in memory: what differs, or, where that
+        cannot be told, the shared one as a whole; an owner's then leaves memory, and is read when it is searched.
+        """
+        while await self._bring_some(partition):
+            """A part at a time, so that this process's own changes get their turn."""
+
+    async def _check_words(self) -> None:
+        """Build the lexical index anew if it is not one of these chunks: a folder may come from another database."""
+        async with self._changing:
+            served = self._served
+            shared, generation = served.shared, served.shared.held.whole
+            if shared.snapshot.lexical.size != shared.snapshot.vectors.size:
+                log.warning("lexical index does not fit", chunks=shared.snapshot.vectors.size)
+                self._lexical.doubt()
+                await self._writer.load(shared, served.source.batches(SHARED), generation, served.embeddings)
+
+    async def _bring_some(self, partition: str) -> bool:
+        """Whether there may be more."""
+        async with self._changing:
+            served = self._served
+            part = served.part(partition)
+            stored = await served.source.generation(partition)
+            if part is None or part.held.whole == stored:
+                return False
+            self._changes.note(partition)
+            found = await served.source.changes(partition, part.held.whole, part.rows_of)
+            whole = True
+            if found is not None:
+                whole = await self._writer.take_in(part, found, served.embeddings)
+            elif partition == SHARED:
+                whole = await self._writer.load(part, served.source.batches(SHARED), stored, served.embeddings)
+            else:
+                served.owned.pop(partition, None)
+                self._views.forget(partition)
+            self._changes.note(partition)
+        if not whole:
+            self.lacking.set()
+        self._make_room(served)
+        return found is not None
+
     async def aclose(self) -> None:
         """End the threads and give up the index folder."""
         for task in self._reading:
             task.cancel()
         await asyncio.gather(*self._reading, return_exceptions=True)
-        await asyncio.to_thread(self._writer.shutdown)
+        await self._writer.aclose()
         await asyncio.to_thread(self._searcher.shutdown)
         self._lexical.close()
 
@@ -247,7 +305,7 @@ class SearchIndex:
         if view.size <= INLINE_CHUNKS:
             found = self._search(served, view, query, vector, limit, only)
         else:
-            found = await self._in(self._searcher, self._search, served, view, query, vector, limit, only)
+            found = await self._in_thread(self._search, served, view, query, vector, limit, only)
         if isinstance(found, Retrieval):
             return found
         rows = found.rows()
@@ -255,7 +313,7 @@ class SearchIndex:
         fetched = await served.source.fetch([row for row in rows if row not in records])
         self._records.put(fetched)
         records.update((record.row, record) for record in fetched)
-        return await self._in(self._searcher, served.retriever.finish, found, records)
+        return await self._in_thread(served.retriever.finish, found, records)
 
     def _search(
         self, served: Served, view: View, query: str, vector: Vectors, limit: int, only: frozenset[str] | None
@@ -266,19 +324,25 @@ class SearchIndex:
         records = self._records.get(rows)
         return served.retriever.finish(ranking, records) if len(records) == len(rows) else ranking
 
-    def _view(self, names: tuple[str, ...], snapshots: tuple[Snapshot, ...]) -> View:
-        """The view of these snapshots: kept for as long as they are current, as it knows how rare words are."""
-        kept = self._views.get(names)
-        if kept is not None and all(map(_same, kept[0], snapshots)):
-            return kept[1]
-        if len(self._views) >= HELD_PARTITIONS:
-            self._views.clear()
-        view = View(snapshots)
-        self._views[names] = (snapshots, view)
-        return view
-
     async def _parts(self, served: Served, names: Sequence[str]) -> tuple[Partition, ...]:
+        if not self._alone and (owned := [name for name in names if name in served.owned]):
+            task = asyncio.create_task(self._freshen(served, owned))
+            self._reading.add(task)
+            task.add_done_callback(self._reading.discard)
+            with suppress(TimeoutError):  # it goes on, and a later search finds what has come
+                async with asyncio.timeout(FRESH_SECONDS):
+                    await asyncio.shield(task)
         return tuple([served.shared if name == SHARED else await self._owned_part(served, name) for name in names])
+
+    async def _freshen(self, served: Served, names: Sequence[str]) -> None:
+        try:
+            stored = await served.source.generations(names)
+            for name in names:
+                part = served.owned.get(name)
+                if part is not None and part.held.whole != stored.get(name, 0):
+                    await self.bring(name)
+        except SQLAlchemyError as error:
+            log.warning("owners' files may be outdated", error=type(error).__name__)
 
     async def _owned_part(self, served: Served, name: str) -> Partition:
         part = served.owned.get(name)
@@ -298,27 +362,11 @@ class SearchIndex:
         """Bring a partition into memory. Changes to it wait until it is there, and are made once more then."""
         part = Partition(LexicalIndex(None), served.dimensions)
         generation = await served.source.generation(name)
-        if not await self._load(part, served.source.batches(name), generation, served.embeddings):
+        if not await self._writer.load(part, served.source.batches(name), generation, served.embeddings):
             self.lacking.set()
         served.owned[name] = part
         self._make_room(served)
         return part
-
-    async def _load(
-        self, part: Partition, batches: AsyncIterator[Batch], generation: int, embeddings: Embeddings
-    ) -> bool:
-        """Take in all of a partition; whether the curated questions have their vectors, as `_questions` says."""
-        loading = Loading(part.lexical if part.lexical.generation != generation else None)
-        try:
-            async for records, vectors in batches:
-                await self._in(self._writer, loading.add, records, vectors)
-                self._records.put(records)
-            asked = [record.question or "" for record in loading.curated]
-            questions, whole = await self._vectors.curated(embeddings, asked)
-            await self._in(self._writer, part.load, loading, questions, generation)
-        finally:
-            self._writer.submit(loading.close)
-        return whole
 
     def _make_room(self, served: Served) -> None:
         """Let go of the partitions that were not searched for longest, but never of the latest."""
@@ -326,11 +374,7 @@ class SearchIndex:
         while len(served.owned) > 1 and (held > self._held_chunks or len(served.owned) > HELD_PARTITIONS):
             name, part = served.owned.popitem(last=False)
             held -= part.snapshot.vectors.size
-            self._views = {names: view for names, view in self._views.items() if name not in names}
+            self._views.forget(name)
 
-    async def _in(self, thread: ThreadPoolExecutor, work: Callable[..., T], *args: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(thread, work, *args)
-
-
-def _same(left: object, right: object) -> bool:
-    return left is right
+    async def _in_thread(self, work: Callable[..., T], *args: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._searcher, work, *args)

@@ -4,7 +4,7 @@ from collections.abc import Hashable, Sequence
 from typing import Protocol
 
 from infrastructure.database.engine import Database
-from infrastructure.database.repositories.knowledge import KnowledgeRepository
+from infrastructure.database.repositories.partitions import PartitionRepository
 
 
 class Searched(Protocol):
@@ -29,5 +29,5 @@ class KnowledgeVersions:
         if found is None or self._database.is_sqlite:
             return found
         async with self._database.read() as session:
-            repository = KnowledgeRepository(session)
-            return (found, *[await repository.generation(partition) for partition in partitions])
+            stored = await PartitionRepository(session).generations(partitions)
+        return (found, *[stored.get(partition, 0) for partition in partitions])

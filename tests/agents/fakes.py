@@ -3,7 +3,7 @@
 import asyncio
 import json
 import shutil
-from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from agents.approvals import Tell
 from agents.cached import CachedAnswers
 from agents.finding import Finder
 from agents.generation import Generation
 from agents.graph import AnswerGraph, GraphSettings
 from agents.keeping import Keeper
-from agents.ports import Model
+from agents.ports import EventLog, Model
 from agents.preparing import Preparation
 from agents.runner import Ask, RunHandle, RunLimits, Runner
 from agents.toolbox import Toolbox
@@ -206,10 +207,12 @@ class Service:
     def __init__(
         self, model: Model, knowledge: Retrieval | Exception, *, tools: Sequence[Tool] = (), fall_back: bool = True,
         concurrency: Concurrency = "queue", tool_seconds: float = 5.0, history_tokens: int = 2000,
-        traces: Traces | None = None, cache: AnswerCache | None = None, **limits: Any,
+        traces: Traces | None = None, cache: AnswerCache | None = None, url: str | None = None, worker: str = "test",
+        tell_others: Tell | None = None, log: EventLog | None = None, ids: Iterator[int] | None = None, **limits: Any,
     ) -> None:  # fmt: skip
-        self.log = MemoryEventLog()
-        self.database = Database(open_engine(new_database()))
+        self.log = log or MemoryEventLog()
+        self.url = url or new_database()
+        self.database = Database(open_engine(self.url))
         self.conversations = Conversations(self.database, clock=lambda: datetime.now(UTC))
         self.feed = MemoryChatFeed()
         self.sessions = SessionManager(self.conversations)
@@ -234,16 +237,17 @@ class Service:
             finder.find, generation, Grounder(TextAnalysis()).ground, check, settings,
             traced=traces is not None, known=known,
         )  # fmt: skip
-        ids = count(1)
+        ids = ids or count(1)
         new_id: Callable[[], str] = lambda: f"00000000-0000-7000-8000-{next(ids):012}"  # noqa: E731  two take it
         clock = lambda: 1_700_000_000.5  # noqa: E731
         keeper = Keeper(
-            self.conversations, self.feed, new_id=new_id, clock=clock, worker="test",
+            self.conversations, self.feed, new_id=new_id, clock=clock, worker=worker,
             on_first_exchange=lambda *exchange: self.first_exchanges.append(exchange),
         )  # fmt: skip
         self.runner = Runner(
             self.graph, self.log, self.sessions, keeper, Preparation(Scopes(self.database)), self.counted,
             limits=RunLimits(**limits), concurrency=concurrency, new_id=new_id, clock=clock, traces=traces,
+            tell_others=tell_others,
         )  # fmt: skip
         OPENED.append(self)
 

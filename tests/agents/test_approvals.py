@@ -52,8 +52,11 @@ class World:
     log: MemoryEventLog = field(default_factory=MemoryEventLog)
 
     def __post_init__(self) -> None:
-        self.store = Checkpoints(self.database, clock=lambda: datetime.now(UTC))
+        self.store = self._store()
         self.approvals = Approvals(self.store, seconds=self.seconds)
+
+    def _store(self) -> Checkpoints:
+        return Checkpoints(self.database, uuid4().hex, clock=lambda: datetime.now(UTC))
 
     def graph(self, *turns: Turn) -> Any:
         async def write(note: Note, scope: Scope) -> ToolResult:
@@ -117,7 +120,8 @@ class World:
         return [(f["name"], f["state"]) for f in frames if f["type"] == "step" and f["name"] != "retrieve"]
 
     async def left(self) -> list[SavedRun]:
-        return [unpack(run.run_id, run.state, seconds) for run, seconds in await self.store.take()]
+        """What a process that begins now takes up."""
+        return [unpack(run.run_id, run.state, seconds) for run, seconds in await self._store().take()]
 
 
 @pytest.fixture

@@ -10,15 +10,14 @@ from agents.events import is_terminal
 from agents.recall import _terminal, terminal_entry
 from infrastructure.database.repositories.conversations import StoredRun
 from infrastructure.errors import (
-    Conflict,
     NotFound,
     ProviderProtocolError,
     ProviderRejected,
     ProviderUnavailable,
     ShuttingDown,
+    StorageUnavailable,
 )
 from infrastructure.event_log.memory import MemoryEventLog
-from services.conversations import AFTER_ALL_FRAMES
 from tests.agents.fakes import (
     SESSION,
     Endless,
@@ -118,22 +117,11 @@ async def test_a_failed_run_is_recalled_with_its_error(error: Exception, pieces:
     assert {name: last[name] for name in same} == {name: told.end[name] for name in same}
 
 
-async def test_what_a_dead_process_left_is_recalled_as_an_error_behind_all_that_was_read() -> None:
-    it = Service(extractive(), PARIS)
-    turn = new_turn(SESSION)
-    await it.conversations.begin(turn)
-    await it.conversations.interrupt_unfinished()
-    _, last = await recalled(it, turn.run_id)
-    assert (last["type"], last["code"], last["retryable"]) == ("error", "interrupted", True)
-    assert last["seq"] == AFTER_ALL_FRAMES
-    assert last["message"]
-
-
 async def test_a_run_that_is_under_way_elsewhere_is_not_recalled() -> None:
     it = Service(extractive(), PARIS)
     turn = new_turn(SESSION)
     await it.conversations.begin(turn)
-    with pytest.raises(Conflict, match="another process"):
+    with pytest.raises(StorageUnavailable):
         await recalled(it, turn.run_id)
 
 

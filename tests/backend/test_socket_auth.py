@@ -77,7 +77,7 @@ async def test_who_shows_a_good_token_asks_under_their_name(
         await asked(client)
     (ask,) = service.runner.asks
     assert (ask.owner, ask.caller, ask.session_id, ask.fresh) == ("u-alice", "user:u-alice", session_id, True)
-    assert [service.limit.look(key).remaining for key in ("user:u-alice", ADDRESS)] == [99, 100]
+    assert [(await service.limit.look(key)).remaining for key in ("user:u-alice", ADDRESS)] == [99, 100]
 
 
 async def test_a_key_will_do_as_well(service: Service) -> None:
@@ -113,7 +113,7 @@ async def test_a_bad_token_in_the_handshake_is_told_in_a_frame_and_closed_with_4
     async with service.connect(*offered, headers=headers, echo=echo) as client:
         await answered(client, "unauthorized")
         assert await client.closed() == 4401
-    assert service.limit.look(ADDRESS).remaining == 99
+    assert (await service.limit.look(ADDRESS)).remaining == 99
     assert "canary" not in str(client.sent)
 
 
@@ -122,7 +122,7 @@ async def test_a_handshake_while_the_database_does_not_answer_is_closed_with_101
     async with service.connect("bearer.alice") as client:
         await answered(client, "storage_unavailable")
         assert await client.closed() == 1011
-    assert service.limit.look(ADDRESS).remaining == 100
+    assert (await service.limit.look(ADDRESS)).remaining == 100
 
 
 async def test_the_auth_frame_signs_in_and_says_until_when(service: Service) -> None:
@@ -149,7 +149,7 @@ async def test_a_bad_auth_frame_is_told_and_closed_with_4401_whoever_it_was_befo
         await answered(client, "unauthorized")
         assert await client.closed() == 4401
     assert client.sent[-1]["type"] == "websocket.close"
-    assert service.limit.look(ADDRESS).remaining == 99
+    assert (await service.limit.look(ADDRESS)).remaining == 99
 
 
 async def test_an_auth_frame_while_the_database_does_not_answer_keeps_the_connection(service: Service) -> None:

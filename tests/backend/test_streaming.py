@@ -9,7 +9,8 @@ import pytest
 from fastapi import FastAPI
 from starlette.responses import Response
 
-from backend.streaming import COMMENT, Stream, answer_text
+from backend.answer_text import answer_text
+from backend.streaming import COMMENT, Stream
 from infrastructure.error_handlers import install_error_handlers
 from infrastructure.errors import NotFound, ProviderProtocolError
 from infrastructure.event_log.memory import MemoryEventLog

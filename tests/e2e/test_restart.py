@@ -165,7 +165,7 @@ async def under_way(socket: Socket, **fields: Any) -> list[dict[str, Any]]:
 
 
 @ON_SQLITE
-async def test_a_run_that_is_killed_is_there_as_a_question_and_an_error(house: House, model: ModelServer) -> None:
+async def test_a_run_that_is_killed_is_begun_anew_once(house: House, model: ModelServer) -> None:
     gate = model.gate()
     model.tokens(["Well, ", "it ", "is ", "so."], gate=gate)
     async with house.service(**scripted_model(model)) as service, service.socket() as socket:
@@ -176,7 +176,40 @@ async def test_a_run_that_is_killed_is_there_as_a_question_and_an_error(house: H
         await service.process.wait()
     run_id, last_seen = had[0]["run_id"], had[-1]["seq"]
     model.clear()
+    model.tokens(["Because ", "it ", "is."])
     async with house.service(**scripted_model(model)) as service:
+        gap, snapshot, restarted, *_, end = await attached(service, run_id, last_seen)
+        assert (gap["from"], snapshot["answer"]) == (last_seen + 1, "")
+        assert (restarted["status"], restarted["seq"]) == ("restarted", gap["to"] + 1)
+        assert (end["type"], end["answer"]) == ("complete", "Because it is.")
+        async with service.socket() as socket:
+            await socket.hello()
+            again = await socket.ask("Why is it so?", session_id=session, request_id="r1")
+            assert of_run(again)[-1] == end
+        assert [(m["content"], m["status"]) for m in await messages(service, session)] == [
+            ("Why is it so?", "complete"), ("Because it is.", "complete"),
+        ]  # fmt: skip
+    assert len(model.requests) == 2
+    async with opened(house.url) as database:
+        await check_database(database, all_ended=True)
+
+
+@ON_SQLITE
+async def test_a_run_that_may_not_be_begun_anew_is_there_as_a_question_and_an_error(
+    house: House, model: ModelServer
+) -> None:
+    gate = model.gate()
+    model.tokens(["Well, ", "it ", "is ", "so."], gate=gate)
+    once = {**scripted_model(model), "RUN_ATTEMPTS": "1"}
+    async with house.service(**once) as service, service.socket() as socket:
+        session = (await socket.hello())["session_id"]
+        gate.release(2)
+        had = await under_way(socket, request_id="r1")
+        service.process.kill()
+        await service.process.wait()
+    run_id, last_seen = had[0]["run_id"], had[-1]["seq"]
+    model.clear()
+    async with house.service(**once) as service:
         question, answer = await messages(service, session)
         assert (question["content"], question["status"]) == ("Why is it so?", "complete")
         assert (answer["role"], answer["content"], answer["status"]) == ("assistant", "", "error")

@@ -70,3 +70,19 @@ def test_callers_are_forgotten_and_never_too_many(monkeypatch: pytest.MonkeyPatc
     assert storage.check()
     assert storage.get_expiry("a") > 0
     assert storage.base_exceptions is ValueError
+
+
+def test_what_is_known_from_elsewhere_weighs_as_if_it_had_been_counted_here(clock: Clock) -> None:
+    storage = BoundedMemoryStorage()
+    limiter = SlidingWindowCounterRateLimiter(storage)
+    key = LIMIT.key_for("a")
+    limiter.hit(LIMIT, "a")
+    storage.raise_to(key, 60, 3)
+    assert limiter.get_window_stats(LIMIT, "a").remaining == 1
+    storage.raise_to(key, 60, 2)
+    assert limiter.get_window_stats(LIMIT, "a").remaining == 1, "it takes nothing back"
+    clock.now += 90  # half of the three still count
+    storage.raise_to(key, 60, 1.5)
+    assert limiter.get_window_stats(LIMIT, "a").remaining == 3
+    storage.raise_to(key, 60, 4)
+    assert not limiter.hit(LIMIT, "a")

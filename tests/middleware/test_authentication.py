@@ -167,7 +167,7 @@ async def test_a_signed_in_users_requests_count_for_the_user_wherever_they_come_
     await service.get(headers=GOOD)
     await service.get(headers=[("X-API-Key", "ask_bob")])
     await service.get(headers=GOOD)
-    left = [service.limit.look(name).remaining for name in ("user:u-alice", "user:u-bob", ADDRESS)]
+    left = [(await service.limit.look(name)).remaining for name in ("user:u-alice", "user:u-bob", ADDRESS)]
     assert left == [98, 99, 100]
 
 

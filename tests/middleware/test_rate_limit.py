@@ -58,14 +58,14 @@ async def test_health_metrics_and_files_of_the_page_do_not_count(limited: Limite
         answer = await limited.get(path)
         assert answer.status == 200
         assert "headers" not in answer.messages[0]
-    assert limited.limit.look("203.0.113.7").remaining == 2
+    assert (await limited.limit.look("203.0.113.7")).remaining == 2
 
 
 async def test_questions_over_a_websocket_count_with_the_requests(limited: Limited) -> None:
     await limited.get()
-    limited.limit.require("203.0.113.7")
+    await limited.limit.require("203.0.113.7")
     with pytest.raises(RateLimited) as refused:
-        limited.limit.require("203.0.113.7")
+        await limited.limit.require("203.0.113.7")
     assert refused.value.retry_after is not None
     assert 1 <= refused.value.retry_after <= 121
     assert (await limited.get()).status == 429
@@ -74,8 +74,8 @@ async def test_questions_over_a_websocket_count_with_the_requests(limited: Limit
 
 async def test_a_look_does_not_count(limited: Limited) -> None:
     for _ in range(5):
-        assert limited.limit.look("a").remaining == 2
-    assert limited.limit.look("a").allowed
+        assert (await limited.limit.look("a")).remaining == 2
+    assert (await limited.limit.look("a")).allowed
 
 
 async def test_frames_and_other_scopes_pass(limited: Limited) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from infrastructure.cache_store import FILE_NAME, CacheStore
+from infrastructure.cache_files import FILE_NAME
+from infrastructure.cache_store import CacheStore
 from services.cache import CacheManager, cache_key
 
 DAY = 86_400.0

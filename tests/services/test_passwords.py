@@ -106,7 +106,7 @@ async def test_who_comes_when_too_many_wait_is_told_to_come_later(monkeypatch: p
 async def test_what_permits_is_asked_when_the_turn_comes_and_before_any_work() -> None:
     hasher = CountingHash()
 
-    def refuse() -> None:
+    async def refuse() -> None:
         raise RateLimited("no")
 
     with pytest.raises(RateLimited):

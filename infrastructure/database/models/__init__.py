@@ -14,6 +14,7 @@ from infrastructure.database.models.knowledge import (
     EmbeddingModel,
     PartitionState,
 )
+from infrastructure.database.models.workers import Worker
 
 __all__ = [
     "NAMING_CONVENTION",
@@ -37,5 +38,6 @@ __all__ = [
     "UsageDay",
     "User",
     "UtcDateTime",
+    "Worker",
     "new_id",
 ]

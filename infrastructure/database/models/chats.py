@@ -82,7 +82,10 @@ class Run(Base):
     answer_position: Mapped[int] = mapped_column(BigInteger)
     request_id: Mapped[str | None] = mapped_column(String(128))  # the client's; null once it is forgotten
     request_digest: Mapped[str | None] = mapped_column(String(64))  # of the question that came with it
+    asked: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # how, where not as usual
     worker: Mapped[str] = mapped_column(String(64))  # the process that has it
+    fence: Mapped[int] = mapped_column(server_default="1")  # one more each time that another process takes it over
+    attempts: Mapped[int] = mapped_column(server_default="1")  # how often it was begun
     outcome: Mapped[str | None] = mapped_column(String(64))  # complete, no_relevant_answer, cancelled, or an error kind
     model: Mapped[str | None] = mapped_column(String(200))
     prompt_tokens: Mapped[int | None]

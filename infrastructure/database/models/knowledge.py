@@ -117,3 +117,30 @@ class PartitionState(Base):
 
     partition: Mapped[str] = mapped_column(String(36), primary_key=True)
     generation: Mapped[int] = mapped_column(BigInteger)
+
+
+class PartitionChange(Base):
+    """Which documents a change of a partition was about, kept for a while: indexes of other processes look there."""
+
+    __tablename__ = "partition_change"
+
+    partition: Mapped[str] = mapped_column(String(36), primary_key=True)
+    generation: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    document_id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)  # it may be gone
+
+
+class FolderKeeper(Base):
+    """The process that takes in the knowledge folder for all, until another time than this one finds it silent.
+
+    `looked`: whether the folder was ever looked at to the end. `asked` counts who wanted all of it read anew, and
+    `done` how many of them have been served.
+    """
+
+    __tablename__ = "folder_keeper"
+
+    folder: Mapped[str] = mapped_column(String(20), primary_key=True)
+    keeper: Mapped[str | None] = mapped_column(String(64))
+    until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    looked: Mapped[bool]
+    asked: Mapped[int] = mapped_column(BigInteger)
+    done: Mapped[int] = mapped_column(BigInteger)

@@ -1,6 +1,5 @@
 """Runs that wait for a person, as one session sees them."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
@@ -13,9 +12,12 @@ from infrastructure.database.models import RunCheckpoint
 
 @dataclass(frozen=True, slots=True)
 class WaitingRun:
+    """A run that was taken up. `fence` is what tells its frames from those of the process that had it before."""
+
     run_id: str
     state: bytes
     expires_at: datetime
+    fence: int = 1
 
 
 class CheckpointRepository:
@@ -33,21 +35,10 @@ class CheckpointRepository:
     async def release(self, run_id: str) -> None:
         await self._changed(update(RunCheckpoint).where(RunCheckpoint.run_id == run_id).values(released=True))
 
-    async def take(self, run_id: str, *, released_only: bool) -> bool:
-        """Take up a run that nobody has; whether it was still to be had."""
-        query = update(RunCheckpoint).where(RunCheckpoint.run_id == run_id).values(released=False)
-        if released_only:
-            query = query.where(RunCheckpoint.released)
-        return bool(await self._changed(query))
-
-    async def waiting(self, *, released_only: bool, limit: int) -> Sequence[WaitingRun]:
-        """Those to be taken up, the oldest first."""
-        query = select(RunCheckpoint.run_id, RunCheckpoint.state, RunCheckpoint.expires_at).order_by(
-            RunCheckpoint.run_id
-        )
-        if released_only:
-            query = query.where(RunCheckpoint.released)
-        return [WaitingRun(*row) for row in await self._session.execute(query.limit(limit))]
+    async def state(self, run_id: str) -> bytes | None:
+        query = select(RunCheckpoint.state).where(RunCheckpoint.run_id == run_id)
+        state: bytes | None = (await self._session.execute(query)).scalar_one_or_none()
+        return state
 
     async def _changed(self, query: Any) -> int:
         return cast(CursorResult[Any], await self._session.execute(query)).rowcount

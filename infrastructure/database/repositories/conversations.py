@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import exists, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from infrastructure.database.models import Chat, ChatMessage, Run, RunCheckpoint
+from infrastructure.database.models import Chat, ChatMessage, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +47,6 @@ class StoredRun:
     finish_reason: str | None
     error_message: str | None
     last_seq: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class UnfinishedRun:
-    id: str
-    chat_id: str
-    user_message_id: str
-    answer_id: str
-    answer_position: int
 
 
 class ConversationRepository:
@@ -109,12 +100,16 @@ class ConversationRepository:
         query = select(ChatMessage.id).where(ChatMessage.id == message_id)
         return (await self._session.execute(query)).one_or_none() is not None
 
-    async def unfinished(self, limit: int) -> list[UnfinishedRun]:
-        """Runs that have not ended and do not wait for a person, the oldest first."""
-        columns = (Run.id, Run.chat_id, Run.user_message_id, Run.answer_id, Run.answer_position)
-        waits = exists().where(RunCheckpoint.run_id == Run.id)
-        query = select(*columns).where(Run.outcome.is_(None), ~waits).order_by(Run.started_at).limit(limit)
-        return [UnfinishedRun(*row) for row in await self._session.execute(query)]
+    async def unfinished_of(self, run_ids: Sequence[str]) -> set[str]:
+        """Those of these runs that are under way."""
+        query = select(Run.id).where(Run.id.in_(run_ids), Run.outcome.is_(None))
+        return set((await self._session.execute(query)).scalars())
+
+    async def unfinished(self, chat_id: str) -> tuple[str, str] | None:
+        """The oldest run under way in a chat, and the id of its answer."""
+        query = select(Run.id, Run.answer_id).where(Run.chat_id == chat_id, Run.outcome.is_(None))
+        row = (await self._session.execute(query.order_by(Run.answer_position).limit(1))).one_or_none()
+        return None if row is None else (row[0], row[1])
 
     async def retitle(self, chat_id: str, title: str, instead_of: str, at: datetime) -> bool:
         """Give a chat another title, if it still has the one that it is to take the place of."""

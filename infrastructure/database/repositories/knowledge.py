@@ -1,15 +1,15 @@
 """Queries of documents and their chunks. Nothing here commits: that is the unit of work's, around it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
 from sqlalchemy import CursorResult, Row, and_, delete, exists, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from infrastructure.database.models import SHARED, Chunk, ChunkEmbedding, Document, PartitionState
+from infrastructure.database.models import SHARED, Chunk, ChunkEmbedding, Document
+from infrastructure.database.repositories.partitions import PartitionRepository
 
 _STATE = (
     Document.id,
@@ -185,18 +185,26 @@ class KnowledgeRepository:
         query = select(Document.id).where(lacking, Document.status == "ready").order_by(Document.id).limit(limit)
         return list((await self._session.execute(query)).scalars())
 
+    async def freeze(self) -> None:
+        """Have all that is read from now on be of one moment; to be called first. SQLite does so anyway."""
+        if self._session.get_bind().dialect.name != "sqlite":
+            await self._session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+
+    async def ready(self, document_ids: Sequence[str]) -> list[DocumentState]:
+        """Those of the documents that can be found."""
+        query = select(*_STATE).where(Document.id.in_(document_ids), Document.status == "ready")
+        rows: Iterable[AnyRow] = await self._session.execute(query)
+        return [DocumentState(*row) for row in rows]
+
+    async def rows_of_all(self, document_ids: Sequence[str]) -> list[tuple[int, str]]:
+        """`(row, document)` of the chunks of documents."""
+        query = select(Chunk.row, Chunk.document_id).where(Chunk.document_id.in_(document_ids)).order_by(Chunk.row)
+        return [(row[0], row[1]) for row in await self._session.execute(query)]
+
     async def generation(self, partition: str = SHARED) -> int:
         """How often the partition's chunks have changed."""
-        query = select(PartitionState.generation).where(PartitionState.partition == partition)
-        return (await self._session.execute(query)).scalar_one_or_none() or 0
+        return (await PartitionRepository(self._session).generations([partition])).get(partition, 0)
 
-    async def next_generation(self, partition: str = SHARED) -> int:
-        """Count one more change of the partition's chunks."""
-        insert_into: Any = sqlite.insert if self._session.get_bind().dialect.name == "sqlite" else postgresql.insert
-        query = (
-            insert_into(PartitionState)
-            .values(partition=partition, generation=1)
-            .on_conflict_do_update(index_elements=["partition"], set_={"generation": PartitionState.generation + 1})
-            .returning(PartitionState.generation)
-        )
-        return int((await self._session.execute(query)).scalar_one())
+    async def next_generation(self, partition: str = SHARED, documents: Collection[str] = ()) -> int:
+        """Count one more change of the partition's chunks: it was about `documents`, all of them."""
+        return await PartitionRepository(self._session).next(partition, documents)

@@ -1,19 +1,34 @@
 """Turns of conversations: a user's message with its run, and what came of them. Many at once, in few statements."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from infrastructure.database.models import Chat, ChatMessage, Run
+from infrastructure.database.repositories.turn_records import (
+    BegunTurn,
+    EndedTurn,
+    KnownTurn,
+    NewTurn,
+    TakenOver,
+    Turn,
+    TurnResult,
+)
 from infrastructure.database.rows import Rows, inserting
-from infrastructure.errors import Conflict, InvalidInput, NotFound
+from infrastructure.errors import Conflict, InvalidInput, NotFound, RateLimited
+
+__all__ = [
+    "NO_CHAT", "BegunTurn", "EndedTurn", "KnownTurn", "NewTurn", "TakenOver", "Turn", "TurnResult", "apply_turns",
+    "title_of",
+]  # fmt: skip
 
 NO_CHAT = "No such chat."
 NO_MESSAGE = "No such message."
+BUSY = "A question is already being answered in this session."
+TOO_MANY = "Too many questions are waiting in this session."
 REQUEST_MEMORY = timedelta(hours=24)  # how long a request id is remembered, by the contract
 TITLE_CHARS = 80
 
@@ -48,12 +63,25 @@ _ADD_MESSAGE = inserting(
     _message, "id", "chat_id", "position", "parent_id", "role", "content", "status", "run_id", "created_at"
 )
 _ADD_RUN = inserting(
-    _run, "id", "chat_id", "user_message_id", "answer_id", "answer_position", "request_id", "request_digest", "worker",
-    "started_at",
+    _run, "id", "chat_id", "user_message_id", "answer_id", "answer_position", "request_id", "request_digest", "asked",
+    "worker", "started_at",
 )  # fmt: skip
 _KNOWN_REQUEST = select(
     _run.c.id, _run.c.request_digest, _run.c.user_message_id, _run.c.answer_id, _run.c.started_at
 ).where(_run.c.chat_id == bindparam("chat_id"), _run.c.request_id == bindparam("request_id"))
+_AHEAD = (
+    select(_run.c.id)
+    .where(_run.c.chat_id == bindparam("chat_id"), _run.c.outcome.is_(None))
+    .order_by(_run.c.answer_position)
+)
+_HOLDER_COLUMNS = (_run.c.id, _run.c.worker, _run.c.fence)
+_HOLDER = select(*_HOLDER_COLUMNS).where(_run.c.id == bindparam("id")).with_for_update()
+_HOLDERS = (
+    select(*_HOLDER_COLUMNS)
+    .where(_run.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(_run.c.id)
+    .with_for_update()
+)
 _FORGET_REQUEST = update(_run).where(_run.c.id == bindparam("of_run")).values(request_id=None)
 _LAST_ANSWER = select(_run.c.answer_id).where(
     _run.c.chat_id == bindparam("chat_id"), _run.c.answer_position == bindparam("position")
@@ -80,72 +108,6 @@ _END_RUN = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class NewTurn:
-    """A question that comes into a chat.
-
-    `creates`: the chat is begun if there is none. `edits` is the user message that this one takes the place of;
-    `regenerates` the one that is answered anew (there is no new message then).
-    """
-
-    chat_id: str
-    owner: str | None
-    question: str
-    run_id: str
-    message_id: str
-    answer_id: str
-    worker: str
-    at: datetime
-    creates: bool = True
-    edits: str | None = None
-    regenerates: str | None = None
-    request_id: str | None = None
-    after: tuple[int, str] | None = None  # the chat's last position and the answer there, as far as is known
-    digest: str | None = None  # of the question: what tells whether a request id came with the same one again
-
-
-@dataclass(frozen=True, slots=True)
-class BegunTurn:
-    """`position` is the answer's. `before` is the chat's last one till then, `asked_at` the user message's."""
-
-    position: int
-    before: int
-    asked_at: int
-    question: str
-    message_id: str
-    titled: bool
-    branched: bool  # an older branch was left: what was known of the conversation is not as it was
-    at: datetime
-    agent_id: str | None = None  # the chat's
-
-
-@dataclass(frozen=True, slots=True)
-class KnownTurn:
-    """The request id has been here before: the run that it started."""
-
-    run_id: str
-    message_id: str
-    answer_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class EndedTurn:
-    """What came of a turn. `run` holds the columns of `Run` that are known at the end."""
-
-    chat_id: str
-    run_id: str
-    answer_id: str
-    message_id: str
-    position: int  # the answer's
-    answer: str
-    status: Literal["complete", "incomplete", "error"]
-    at: datetime
-    title: str | None
-    run: Mapping[str, Any] = field(default_factory=dict)
-
-
-Turn = NewTurn | EndedTurn
-TurnResult = BegunTurn | KnownTurn | None
 AnyTurn = TypeVar("AnyTurn", NewTurn, EndedTurn)
 
 
@@ -168,11 +130,10 @@ class _Message(NamedTuple):
 
 
 async def apply_turns(rows: Rows, turns: Sequence[Turn]) -> list[TurnResult | Exception]:
-    """Begin and end turns, each of another chat: what came of each, in order. An ended turn gives None."""
-    begun = await _Beginning(rows, [turn for turn in turns if isinstance(turn, NewTurn)]).apply()
-    await _end(rows, [turn for turn in turns if isinstance(turn, EndedTurn)])
-    results = iter(begun)
-    return [next(results) if isinstance(turn, NewTurn) else None for turn in turns]
+    """Begin and end turns, each of another chat: what came of each, in order. Those ended give None, or TakenOver."""
+    begun = iter(await _Beginning(rows, [turn for turn in turns if isinstance(turn, NewTurn)]).apply())
+    ended = iter(await _end(rows, [turn for turn in turns if isinstance(turn, EndedTurn)]))
+    return [next(begun) if isinstance(turn, NewTurn) else next(ended) for turn in turns]
 
 
 class _Beginning:
@@ -198,7 +159,7 @@ class _Beginning:
             try:
                 chat = _reached(chats.get(turn.chat_id), turn)
                 results.append(await self._known(turn) or await self._begin(turn, chat))
-            except (NotFound, Conflict, InvalidInput) as error:
+            except (NotFound, Conflict, InvalidInput, RateLimited) as error:
                 results.append(error)
         await self._write()
         return results
@@ -222,6 +183,7 @@ class _Beginning:
         return None
 
     async def _begin(self, turn: NewTurn, chat: _Chat) -> BegunTurn:
+        ahead = await self._ahead(turn, chat)
         position, left = chat.last_position + 1, 0
         question, message_id, asked_at = turn.question, turn.message_id, position
         if target := turn.edits or turn.regenerates:
@@ -241,8 +203,17 @@ class _Beginning:
         self._runs.append(_run_row(turn, message_id, position + 1))
         return BegunTurn(
             position + 1, chat.last_position, asked_at, question, message_id, chat.title is not None, bool(target),
-            turn.at, chat.agent_id,
+            turn.at, chat.agent_id, ahead,
         )  # fmt: skip
+
+    async def _ahead(self, turn: NewTurn, chat: _Chat) -> tuple[str, ...]:
+        """What is under way in the chat. Its row is locked: nobody else begins anything there meanwhile."""
+        if turn.most_ahead is None or not chat.last_position:
+            return ()
+        ahead = tuple(str(row[0]) for row in await self._rows.find(_AHEAD, [{"chat_id": turn.chat_id}]))
+        if len(ahead) <= turn.most_ahead:
+            return ahead
+        raise RateLimited(TOO_MANY) if turn.most_ahead else Conflict(BUSY)
 
     async def _last_answer(self, turn: NewTurn, last_position: int) -> str | None:
         """The answer that stands, or will stand, before this turn: the newest turn is always of the current branch."""
@@ -280,11 +251,28 @@ def _reached(chat: _Chat | None, turn: NewTurn) -> _Chat:
     return chat
 
 
-async def _end(rows: Rows, turns: Sequence[EndedTurn]) -> None:
-    """Save answers."""
+async def _end(rows: Rows, turns: Sequence[EndedTurn]) -> list[TurnResult | Exception]:
+    """Save answers of the runs that are still their workers'."""
+    if not turns:
+        return []
+    lost = await _lost(rows, [turn for turn in turns if turn.worker is not None])
+    await _save(rows, _ordered([turn for turn in turns if turn.run_id not in lost]))
+    return [TakenOver() if turn.run_id in lost else None for turn in turns]
+
+
+async def _lost(rows: Rows, turns: Sequence[EndedTurn]) -> set[str]:
+    """The runs that are another worker's by now. The others' rows are locked: they stay who they are."""
+    if not turns:
+        return set()
+    found = await rows.find(_HOLDER, [{"id": run_id} for run_id in sorted(turn.run_id for turn in turns)], _HOLDERS)
+    holders = {str(row[0]): (row[1], row[2]) for row in found}
+    held = {turn.run_id: (turn.worker, turn.fence) for turn in turns}
+    return {run_id for run_id, holder in holders.items() if holder != held[run_id]}
+
+
+async def _save(rows: Rows, turns: Sequence[EndedTurn]) -> None:
     if not turns:
         return
-    turns = _ordered(turns)
     await rows.change(_ADD_MESSAGE, [_answer_row(turn) for turn in turns])
     ends = [{"of_run": turn.run_id} | {f"to_{name}": turn.run.get(name) for name in _RUN_ENDS} for turn in turns]
     await rows.change(_END_RUN, ends)
@@ -348,6 +336,7 @@ def _run_row(turn: NewTurn, message_id: str, answer_position: int) -> dict[str, 
         "answer_position": answer_position,
         "request_id": turn.request_id,
         "request_digest": turn.digest,
+        "asked": turn.asked,
         "worker": turn.worker,
         "started_at": turn.at,
     }

@@ -71,7 +71,7 @@ async def test_one_who_falls_behind_is_let_go_and_the_others_are_not() -> None:
             feed.publish(CHAT, str(number), {})
             assert (await anext(quick)).type == str(number)
         assert await rest(slow) == []
-        assert (slow.behind, quick.behind) == (True, False)
+        assert (slow.behind, quick.behind) == (slow.slow, quick.slow) == (True, False)
 
 
 async def test_exactly_as_many_as_allowed_may_wait() -> None:
@@ -82,6 +82,19 @@ async def test_exactly_as_many_as_allowed_may_wait() -> None:
         feed.close()
         assert await rest(events) == ["0", "1", "2"]
         assert not events.behind
+
+
+async def test_those_who_miss_something_are_let_go_behind_what_they_have() -> None:
+    feed = MemoryChatFeed()
+    async with feed.subscribe(CHAT) as one, feed.subscribe(OTHER) as other:
+        feed.publish(CHAT, "had", {})
+        feed.let_go(CHAT)
+        feed.publish(CHAT, "too late", {})
+        assert await rest(one) == ["had"]
+        assert (one.behind, one.slow, other.behind) == (True, False, False)
+        feed.let_go()
+        assert (await rest(other), other.behind) == ([], True)
+        feed.let_go("nobody's")
 
 
 async def test_a_closed_feed_ends_who_listens_behind_what_was_said() -> None:

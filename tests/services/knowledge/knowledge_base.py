@@ -66,6 +66,7 @@ class RememberingIndex:
         *,
         generation: int,
         model: str | None = None,
+        changes: int = 1,
     ) -> None:
         async with self.asked:
             self.asked.notify_all()

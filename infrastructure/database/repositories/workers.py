@@ -1,0 +1,128 @@
+"""Workers' leases, and runs whose worker has died, as one session sees them.
+
+On a server many processes share, times are the server's own: hosts' clocks differ. SQLite has one process, and its
+clock.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, exists, func, literal, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
+
+from infrastructure.database.models import Chat, ChatMessage, Run, RunCheckpoint, UtcDateTime, Worker
+from infrastructure.database.repositories.checkpoints import WaitingRun
+
+
+@dataclass(frozen=True, slots=True)
+class LostRun:
+    """A run that its worker left unfinished, now the asking worker's. `attempts` counts the one that is to come."""
+
+    id: str
+    chat_id: str
+    owner: str | None
+    agent_id: str | None  # the chat's
+    titled: bool
+    question: str
+    message_id: str
+    asked_at: int
+    answer_id: str
+    answer_position: int
+    asked: Mapping[str, Any] | None
+    started_at: datetime
+    fence: int
+    attempts: int
+
+
+class WorkerRepository:
+    """`clock` is asked where the database has no clock of its own."""
+
+    def __init__(self, session: AsyncSession, now: datetime) -> None:
+        self._session = session
+        self._server = session.get_bind().dialect.name == "postgresql"
+        self._now: ColumnElement[datetime] = func.now() if self._server else literal(now, UtcDateTime)
+        self._clock = now
+
+    def _in(self, seconds: float) -> Any:
+        return (self._now if self._server else self._clock) + timedelta(seconds=seconds)
+
+    async def beat(self, worker: str, seconds: float) -> None:
+        """Have `worker` alive for so long from now."""
+        dialect = postgresql if self._server else sqlite
+        until: Any = (
+            self._now + timedelta(seconds=seconds) if self._server else self._clock + timedelta(seconds=seconds)
+        )
+        insert = dialect.insert(Worker).values(id=worker, expires_at=until)
+        await self._session.execute(insert.on_conflict_do_update(index_elements=["id"], set_={"expires_at": until}))
+
+    async def leave(self, worker: str) -> None:
+        """What it has left is anybody's, at once."""
+        await self._session.execute(delete(Worker).where(Worker.id == worker))
+
+    async def forget_dead(self, seconds: float) -> None:
+        """Forget those who have been silent for so long beyond their time: to nobody they are more than gone."""
+        limit: Any = (
+            self._now - timedelta(seconds=seconds) if self._server else self._clock - timedelta(seconds=seconds)
+        )
+        await self._session.execute(delete(Worker).where(Worker.expires_at < limit))
+
+    async def take_lost(self, worker: str, limit: int, *, alone: bool) -> list[LostRun]:
+        """Make unfinished runs of dead workers `worker`'s own, the oldest first; those that wait for a person are not
+        among them. With `alone` there is no other process, and every other worker is dead.
+        """
+        waits = exists().where(RunCheckpoint.run_id == Run.id)
+        lost = select(Run.id).where(Run.outcome.is_(None), Run.worker != worker, ~waits)
+        if not alone:
+            lost = lost.where(self._is_dead(Run.worker))
+        lost = lost.order_by(Run.started_at).limit(limit)
+        if self._server:
+            lost = lost.with_for_update(skip_locked=True, of=Run)
+        ids = await self._own(lost, worker=worker, attempts=Run.attempts + 1)
+        return await self._lost(ids) if ids else []
+
+    async def _own(self, runs: Any, **values: Any) -> Sequence[str]:
+        """Change the holder of the runs that a query finds; which they were."""
+        change = update(Run).where(Run.id.in_(runs)).values(fence=Run.fence + 1, **values).returning(Run.id)
+        change = change.execution_options(synchronize_session=False)
+        return (await self._session.execute(change)).scalars().all()
+
+    def _is_dead(self, worker: Any) -> ColumnElement[bool]:
+        alive = exists().where(Worker.id == worker, Worker.expires_at >= self._now)
+        return ~alive
+
+    async def _lost(self, ids: Sequence[str]) -> list[LostRun]:
+        question = aliased(ChatMessage)
+        query = (
+            select(
+                Run.id, Run.chat_id, Chat.user_id, Chat.agent_id, Chat.title.is_not(None), question.content,
+                Run.user_message_id, question.position, Run.answer_id, Run.answer_position, Run.asked, Run.started_at,
+                Run.fence, Run.attempts,
+            )
+            .join(Chat, Chat.id == Run.chat_id)
+            .join(question, question.id == Run.user_message_id)
+            .where(Run.id.in_(ids))
+            .order_by(Run.chat_id, Run.answer_position)
+        )  # fmt: skip
+        return [LostRun(*list(row)) for row in await self._session.execute(query)]
+
+    async def take_waiting(self, worker: str, limit: int, *, alone: bool) -> list[WaitingRun]:
+        """Make runs that wait for a person `worker`'s own, where their process has left them or is dead."""
+        free = select(RunCheckpoint.run_id).join(Run, Run.id == RunCheckpoint.run_id).where(Run.worker != worker)
+        if not alone:
+            free = free.where(or_(RunCheckpoint.released, self._is_dead(Run.worker)))
+        free = free.order_by(RunCheckpoint.run_id).limit(limit)
+        if self._server:
+            free = free.with_for_update(skip_locked=True)
+        ids = await self._own(free, worker=worker)
+        return await self._hold(ids) if ids else []
+
+    async def _hold(self, ids: Sequence[str]) -> list[WaitingRun]:
+        held = update(RunCheckpoint).where(RunCheckpoint.run_id.in_(ids)).values(released=False)
+        await self._session.execute(held.execution_options(synchronize_session=False))
+        columns = (RunCheckpoint.run_id, RunCheckpoint.state, RunCheckpoint.expires_at, Run.fence)
+        query = select(*columns).join(Run, Run.id == RunCheckpoint.run_id).where(RunCheckpoint.run_id.in_(ids))
+        return [WaitingRun(*row) for row in await self._session.execute(query.order_by(RunCheckpoint.run_id))]

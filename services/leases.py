@@ -1,0 +1,71 @@
+"""A worker's right to its runs: it lasts for as long as the worker is heard of.
+
+Each worker moves the end of its own lease on, several times within its length. Runs of one whose lease is over are
+another's to take: in the database, with a fence that is one higher, so that whatever the old worker still writes of
+them is refused (fencing tokens, as in Kleppmann, "How to do distributed locking", 2016).
+
+A worker that could not reach the database itself does not judge others for a whole lease after that: they may have had
+the same trouble. On SQLite there is one process, and every other worker is one that is gone.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+from infrastructure.database.engine import Database
+from infrastructure.database.repositories.workers import LostRun, WorkerRepository
+
+BEATS = 3  # in the length of a lease
+FORGET_SECONDS = 3600.0
+MAX_TAKEN = 200  # runs at once
+
+
+class Leases:
+    """The lease of `worker`, for `seconds` from each beat. Errors of the database are SQLAlchemy's, or OSError."""
+
+    def __init__(
+        self, database: Database, worker: str, *, seconds: float, clock: Callable[[], datetime],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        self.worker = worker
+        self.alone = database.is_sqlite
+        self.pause = seconds / BEATS
+        """Seconds between two beats."""
+        self._database = database
+        self._seconds = seconds
+        self._clock = clock
+        self._monotonic = monotonic
+        self._beaten_at: float | None = None
+        self._steady_since: float | None = None
+
+    async def beat(self) -> None:
+        """Say that this worker lives."""
+        begun = self._monotonic()
+        async with self._database.write() as session:
+            repository = WorkerRepository(session, self._clock())
+            await repository.beat(self.worker, self._seconds)
+            await repository.forget_dead(FORGET_SECONDS)
+        if self._beaten_at is None or begun - self._beaten_at > self._seconds:
+            self._steady_since = begun
+        self._beaten_at = begun
+
+    async def leave(self) -> None:
+        """This worker ends: what it leaves unfinished is others' at once."""
+        async with self._database.write() as session:
+            await WorkerRepository(session, self._clock()).leave(self.worker)
+
+    async def take_lost(self) -> list[LostRun]:
+        """Runs of dead workers, this one's from now on."""
+        if not self._may_judge:
+            return []
+        async with self._database.write() as session:
+            return await WorkerRepository(session, self._clock()).take_lost(self.worker, MAX_TAKEN, alone=self.alone)
+
+    @property
+    def _may_judge(self) -> bool:
+        if self.alone:
+            return True
+        now = self._monotonic()
+        if self._beaten_at is None or self._steady_since is None or now - self._beaten_at > self._seconds:
+            return False
+        return now - self._steady_since >= self._seconds

@@ -1,0 +1,309 @@
+"""Two workers on one Valkey: each reads what the other writes, and goes on with what it began."""
+
+import asyncio
+import random
+from contextlib import aclosing
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from infrastructure.errors import Conflict, NotFound
+from infrastructure.event_log.entry import Batch, Entry
+from infrastructure.event_log.mirrors import UNREAD_SECONDS
+from infrastructure.event_log.redis import RedisEventLog
+from infrastructure.event_log.run_log import ENTRY_OVERHEAD_BYTES
+from infrastructure.event_log.stored import keys
+from tests.infrastructure.event_log.workers import (
+    RUN,
+    assert_replay,
+    entry,
+    read_all,
+    say,
+    seqs,
+    texts,
+    until,
+    word,
+    worker,
+    words,
+)
+
+
+def said(seq: int) -> str:
+    return f"word{seq} "
+
+
+async def test_what_one_worker_writes_another_finds_reads_and_follows_to_its_end(redis_url: str, prefix: str) -> None:
+    async with worker(redis_url, prefix) as a, worker(redis_url, prefix) as b:
+        a.log.open(RUN, "ada")
+        await say(a.log, word(1), word(2))
+        assert await b.log.find(RUN) == "ada"
+        reading = asyncio.ensure_future(read_all(b.log, after=1))
+        ending = asyncio.ensure_future(b.log.terminal(RUN))
+        await asyncio.sleep(0)
+        for seq in (3, 4):
+            await say(a.log, word(seq))
+            await until(lambda seq=seq: b.log.last_seq(RUN) == seq)
+        assert (b.log.followed, a.log.followed) == ([RUN], [])
+        await say(a.log, entry(5, terminal=True))
+        assert (await ending).seq == 5
+        assert seqs(await reading) == [2, 3, 4, 5]
+        assert b.log.answer(RUN) == "word1 word2 word3 word4 "
+        assert (b.log.owner(RUN), b.log.followed) == ("ada", [])
+
+
+async def test_a_run_that_has_ended_is_found_with_all_its_frames(redis_url: str, prefix: str) -> None:
+    async with worker(redis_url, prefix) as a, worker(redis_url, prefix, ttl_seconds=60) as b:
+        await say(b.log, word(1), entry(2, terminal=True, restart=True))
+        assert await a.log.find(RUN) is None
+        [batch] = await read_all(a.log)
+        assert batch.entries == (word(1), entry(2, terminal=True, restart=True))
+        assert [await b.link.client.pttl(key) // 1000 for key in keys(prefix, RUN)] == [59, 59]
+
+
+async def test_a_tail_hears_frames_of_another_worker_one_by_one(redis_url: str, prefix: str) -> None:
+    async with worker(redis_url, prefix) as a, worker(redis_url, prefix) as b:
+        await say(a.log, word(1))
+        await b.log.find(RUN)
+        heard: list[Entry] = []
+        assert b.log.tail(RUN, 1, heard.append) is not None
+        await say(a.log, *words(2, 20), entry(21, terminal=True))
+        await b.log.terminal(RUN)
+        assert heard == [*words(2, 20), entry(21, terminal=True)]
+
+
+async def test_frames_that_wait_for_one_call_share_the_next(redis_url: str, prefix: str) -> None:
+    calls: list[int] = []
+    async with worker(redis_url, prefix, on_batch=lambda frames, seconds: calls.append(frames)) as a:
+        for run in ("one", "other"):
+            for one in words(1, 50):
+                a.log.append(run, one)
+        await a.log.settle("one")
+        await a.log.settle("other")
+    assert sum(calls) == 100
+    assert len(calls) <= 3
+
+
+@pytest.mark.parametrize("max_frames", [3, 60])
+async def test_readers_that_change_workers_get_every_frame_once(
+    redis_url: str, prefix: str, max_frames: int
+) -> None:
+    chance = random.Random(max_frames)
+    options: dict[str, Any] = {"max_run_bytes": max_frames * (10 + ENTRY_OVERHEAD_BYTES)}
+    async with worker(redis_url, prefix, **options) as a, worker(redis_url, prefix, **options) as b:
+        runs = {str(uuid4()): chance.randrange(1, 80) for _ in range(20)}
+
+        async def write(run_id: str, last: int) -> None:
+            for seq in range(1, last + 1):
+                await asyncio.sleep(chance.choice((0, 0, 0, 0.001)))
+                a.log.append(run_id, entry(seq, said(seq), terminal=seq == last))
+
+        async def follow(run_id: str, last: int) -> list[tuple[int, list[Batch], int]]:
+            """Parts of a run, each with where it began and where it was left."""
+            after, parts = 0, []
+            while after < last:
+                log = chance.choice((a.log, b.log))
+                await until_found(log, run_id)
+                batches: list[Batch] = []
+                begun, stay = after, chance.randrange(1, 6)
+                async with aclosing(log.read(run_id, after)) as reader:
+                    async for batch in reader:
+                        batches.append(batch)
+                        after = batch.entries[-1].seq
+                        stay -= 1
+                        if not stay:
+                            break
+                        await asyncio.sleep(chance.choice((0, 0.001)))
+                parts.append((begun, batches, after))
+            return parts
+
+        async with asyncio.TaskGroup() as group:
+            for run_id, last in runs.items():
+                a.log.open(run_id, "ada")
+                group.create_task(write(run_id, last))
+            following = [
+                (last, group.create_task(follow(run_id, last))) for run_id, last in runs.items() for _ in range(3)
+            ]
+        for last, task in following:
+            parts = task.result()
+            for begun, batches, left in parts:
+                assert_replay(batches, begun, left, said)
+            assert parts[-1][2] == last
+            assert parts[-1][1][-1].entries[-1].terminal
+
+
+async def until_found(log: RedisEventLog, run_id: str) -> None:
+    while True:
+        try:
+            await log.find(run_id)
+        except NotFound:
+            await asyncio.sleep(0.001)
+        else:
+            return
+
+
+async def test_what_redis_has_of_a_run_is_bounded_and_its_beginning_is_told_as_text(
+    redis_url: str, prefix: str
+) -> None:
+    async with worker(redis_url, prefix, max_run_bytes=2000) as a, worker(redis_url, prefix) as b:
+        for seq in range(1, 101):
+            await say(a.log, entry(seq, said(seq), restart=seq == 40, size=50))
+        assert 2 < await a.link.client.xlen(keys(prefix, RUN)[1]) < 20
+        await b.log.find(RUN)
+        assert b.log.answer(RUN) == a.log.answer(RUN) == "".join(said(seq) for seq in range(40, 101))
+        [batch] = [await anext(b.log.read(RUN))]
+        assert batch.gap is not None
+        assert batch.gap.answer + texts([batch]) == b.log.answer(RUN)
+        assert batch.entries[-1].seq == 100
+
+
+async def test_a_mirror_that_is_behind_what_redis_still_has_tells_a_gap(redis_url: str, prefix: str) -> None:
+    """Its stream was taken from under it: what was trimmed meanwhile it cannot have."""
+    async with worker(redis_url, prefix, max_run_bytes=1000) as a, worker(redis_url, prefix) as b:
+        await say(a.log, word(1))
+        await b.log.find(RUN)
+        reading = asyncio.ensure_future(read_all(b.log))
+        tailed: list[int] = []
+        assert b.log.tail(RUN, 1, lambda one: tailed.append(one.seq)) is not None
+        b.streams.leave(keys(prefix, RUN)[1])
+        for seq in range(2, 40):
+            await say(a.log, entry(seq, said(seq), size=50))
+        b.streams.follow(
+            keys(prefix, RUN)[1], lambda items: b.log._mirrors._hear(RUN, items), b"1-0"
+        )  # as if it had been slow
+        await say(a.log, entry(40, terminal=True))
+        batches = await reading
+        assert seqs(batches)[-1] == 40
+        assert [batch.gap for batch in batches if batch.gap] != []
+        assert_replay(batches, 0, 40, lambda seq: said(seq) if seq < 40 else "")
+        assert tailed[0] > 2
+
+
+async def test_a_run_is_taken_over_behind_all_that_anybody_has_seen(redis_url: str, prefix: str) -> None:
+    async with worker(redis_url, prefix) as a, worker(redis_url, prefix) as b, worker(redis_url, prefix) as c:
+        a.log.open(RUN, "ada")
+        await say(a.log, *words(1, 3))
+        await c.log.find(RUN)
+        reading = asyncio.ensure_future(read_all(c.log))
+        assert await b.log.take_over(RUN, 2) == 3
+        assert (b.log.answer(RUN), b.log.owner(RUN)) == ("word1 word2 word3 ", "ada")
+        await say(b.log, entry(4, restart=True), word(5), entry(6, terminal=True))
+        batches = await reading
+        assert seqs(batches) == [1, 2, 3, 4, 5, 6]
+        assert all(batch.gap is None for batch in batches)
+        assert c.log.answer(RUN) == b.log.answer(RUN) == "word5 "
+
+
+async def test_a_writer_whose_run_was_taken_says_nothing_more_and_its_readers_go_on(
+    redis_url: str, prefix: str
+) -> None:
+    async with worker(redis_url, prefix) as a, worker(redis_url, prefix) as b:
+        fenced: list[str] = []
+        a.log.fenced = fenced.append
+        a.log.open(RUN, "ada")
+        await say(a.log, *words(1, 3))
+        reading = asyncio.ensure_future(read_all(a.log))
+        heard: list[Entry] = []
+        assert a.log.tail(RUN, 3, heard.append) is not None
+        assert await b.log.take_over(RUN, 2) == 3
+        await say(a.log, entry(4, "never "), entry(5, "seen "))
+        assert fenced == [RUN]
+        a.log.append(RUN, entry(6, "dropped"))
+        await say(b.log, *words(4, 5), entry(6, terminal=True))
+        batches = await reading
+        assert_replay(batches, 0, 6, lambda seq: said(seq) if seq < 6 else "")
+        assert heard == [*words(4, 5), entry(6, terminal=True)]
+
+
+async def test_a_run_is_taken_by_one_only(redis_url: str, prefix: str) -> None:
+    async with worker(redis_url, prefix) as a, worker(redis_url, prefix) as b, worker(redis_url, prefix) as c:
+        a.log.open(RUN, "ada", fence=3)
+        await say(a.log, word(1))
+        for fence in (2, 3):
+            with pytest.raises(Conflict):
+                await b.log.take_over(RUN, fence)
+        assert await b.log.take_over(RUN, 4) == 1
+        assert await b.log.take_over(RUN, 4) == 1, "its own attempt, whose answer was lost"
+        with pytest.raises(Conflict):
+            await c.log.take_over(RUN, 4)
+        await say(b.log, entry(2, terminal=True))
+        with pytest.raises(Conflict):
+            await c.log.take_over(RUN, 5)
+
+
+async def test_a_run_comes_back_to_the_worker_that_lost_it(redis_url: str, prefix: str) -> None:
+    async with worker(redis_url, prefix) as a, worker(redis_url, prefix) as b:
+        a.log.open(RUN, None)
+        await say(a.log, word(1))
+        reading = asyncio.ensure_future(read_all(a.log))
+        await b.log.take_over(RUN, 2)
+        await say(b.log, word(2))
+        await say(a.log, entry(2, "never"))
+        assert await a.log.take_over(RUN, 3) == 2
+        await say(b.log, entry(3, "never"))
+        await say(a.log, word(3), entry(4, terminal=True))
+        assert_replay(await reading, 0, 4, lambda seq: said(seq) if seq < 4 else "")
+        await b.log.terminal(RUN)
+        assert b.log.answer(RUN) == "word1 word2 word3 "
+
+
+async def test_a_mirror_makes_room_for_what_the_store_knows_of_the_runs_end(redis_url: str, prefix: str) -> None:
+    async with worker(redis_url, prefix) as a, worker(redis_url, prefix) as b:
+        await say(a.log, word(1), word(2))
+        await b.log.find(RUN)
+        reading = asyncio.ensure_future(read_all(b.log))
+        await asyncio.sleep(0)
+        with pytest.raises(ValueError, match="does not follow"):
+            b.log.append(RUN, word(3))
+        b.log.restore(RUN, None, "word1 word2 word3 ", entry(4, terminal=True))
+        batches = await reading
+        assert (seqs(batches), b.log.followed) == ([1, 2, 4], [])
+        assert b.log.answer(RUN) == "word1 word2 word3 "
+
+
+async def test_a_run_begun_anew_where_it_was_a_mirror_goes_on_for_its_readers(redis_url: str, prefix: str) -> None:
+    """Its writer is gone, and what Redis had of it too."""
+    async with worker(redis_url, prefix) as b:
+        async with worker(redis_url, prefix) as a:
+            await say(a.log, word(1), word(2))
+            await b.log.find(RUN)
+            reading = asyncio.ensure_future(read_all(b.log))
+            await asyncio.sleep(0)
+        await b.link.client.delete(*keys(prefix, RUN))
+        with pytest.raises(NotFound):
+            await b.log.take_over(RUN, 2)
+        b.log.open(RUN, None, seq=5, answer="what was kept ", fence=2)
+        assert b.log.last_seq(RUN) == 5
+        await say(b.log, word(6), entry(7, terminal=True))
+        batches = await reading
+        assert seqs(batches) == [1, 2, 6, 7]
+        assert b.log.answer(RUN) == "what was kept word6 "
+
+
+async def test_a_mirror_that_nobody_reads_is_dropped_and_found_anew(redis_url: str, prefix: str) -> None:
+    now = 0.0
+    async with worker(redis_url, prefix) as a, worker(redis_url, prefix, monotonic=lambda: now) as b:
+        await say(a.log, word(1), run_id="read")
+        await say(a.log, word(1), run_id="unread")
+        for run_id in ("read", "unread"):
+            await b.log.find(run_id)
+        async with aclosing(b.log.read("read")) as reader:
+            await anext(reader)
+            now = UNREAD_SECONDS + 1
+            b.log._mirrors._drop_unread()
+            assert b.log.followed == ["read"]
+            with pytest.raises(NotFound):
+                b.log.owner("unread")
+            await b.log.find("unread")
+            assert b.log.last_seq("unread") == 1
+
+
+async def test_what_was_appended_as_a_worker_ends_is_sent(redis_url: str, prefix: str) -> None:
+    async with worker(redis_url, prefix) as b:
+        async with worker(redis_url, prefix) as a:
+            for one in words(1, 5):
+                a.log.append(RUN, one)
+        a.log.append(RUN, word(6))
+        assert a.log.last_seq(RUN) == 6, "behind its end it is a log of its own"
+        await b.log.find(RUN)
+        assert b.log.last_seq(RUN) == 5
