@@ -28,6 +28,9 @@ class RunMetrics(Protocol):
     def stopped(self, seconds: float) -> None:
         """Seconds from the wish to stop until the upstream was closed."""
 
+    def run_taken_over(self, outcome: str) -> None:
+        """A run that a dead process left was `begun_anew`, or `interrupted`."""
+
     def citations_dropped(self, count: int) -> None:
         """Markers in an answer that name no retrieved passage."""
 

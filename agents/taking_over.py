@@ -80,6 +80,7 @@ class TakeOver:
             return await self._interrupt(run, over)
         run.writer.frame(Status("restarted", session.id))
         log.warning("a run is begun anew", run_id=lost.id, attempt=lost.attempts)
+        self._metrics.run_taken_over("begun_anew")
         self._runs.go(run)
 
     async def _has_log(self, lost: LostRun, session: Session) -> bool:
@@ -97,6 +98,7 @@ class TakeOver:
         else:
             run.writer.resume(self._log.answer(run.id))
         log.warning("a run was interrupted", run_id=run.id)
+        self._metrics.run_taken_over("interrupted")
         with suppress(TakenOver):
             await self._ends.failed(run, Interrupted("The service stopped while it answered. Ask again."))
 

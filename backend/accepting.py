@@ -17,7 +17,8 @@ from backend.worker_table import CLOSED, Stage, WorkerTable
 
 log = structlog.get_logger()
 BACKLOG = 2048
-PAUSE_SECONDS = 0.01  # what the less busy have to take a connection; one whose loop goes round needs less
+PAUSE_SECONDS = 0.01  # what the others have to take a connection; one whose loop goes round needs less
+LONGEST_PAUSE_SECONDS = 0.1
 MOST_AT_ONCE = 64
 NO_ROOM_SECONDS = 1.0  # as asyncio waits when there are no descriptors left
 
@@ -38,10 +39,10 @@ class Seat:
         return not self._table.loads(self._row)
 
     @property
-    def has_most(self) -> bool:
-        """Another has fewer connections."""
+    def lead(self) -> int:
+        """So many connections more than another has; below 1 it has no more than any."""
         others = self._table.loads(self._row)
-        return bool(others) and self._connections + self._coming > min(others)
+        return self._connections + self._coming - min(others) if others else 0
 
     def open(self) -> None:
         """From here on it takes connections."""
@@ -123,10 +124,12 @@ class Acceptor:
             await asyncio.wait(self._handing)
 
     def _readable(self) -> None:
-        if self._seat.has_most:
-            return self._pause(PAUSE_SECONDS)
-        self._most = 1
-        self._take()
+        lead = self._seat.lead
+        if lead > 0:
+            self._pause(min(lead * PAUSE_SECONDS, LONGEST_PAUSE_SECONDS))
+        else:
+            self._most = 1
+            self._take()
 
     def _pause(self, seconds: float) -> None:
         self._loop.remove_reader(self._listener)

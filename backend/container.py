@@ -223,7 +223,6 @@ def assemble(
         max_sessions=settings.max_sessions,
         ttl_seconds=settings.session_ttl_days * 86_400,
     )
-    metrics.count_sessions(sessions.__len__)
     tools = _tools(settings, knowledge, mcp_servers)
     secret = load_secret_key(settings)
     tracing = open_tracing(settings, metrics, secret, service_version(), stack)
@@ -261,6 +260,7 @@ def assemble(
         traces=tracing,
         tell_others=tell_others,
     )
+    metrics.count_held(sessions.__len__, lambda: runner.active)
     leases = Leases(knowledge.database, worker, seconds=settings.run_lease_seconds, clock=utc_now)
     life = WorkerLife(leases, runner.take_over, checkpoints, keeper, event_log, followed(sharing))
     if sharing is not None:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from backend.container import Container
-from backend.sharing import redis_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +28,10 @@ async def readiness(parts: Container) -> Readiness:
         "database": database,
         "knowledge_base": {"status": "ok" if loaded else "loading"} | await _counts(parts, database),
         "model": {"status": model_status(parts), "provider": parts.model.name, "model": parts.model.model},
-        "redis": redis_state(parts.sharing),
         "cache": "ok" if parts.cache.stats().available else "off",
     }
+    if parts.sharing is not None:
+        body["redis"] = "ok" if parts.sharing.link.available else "away"
     return Readiness(ready, body)
 
 

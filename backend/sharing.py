@@ -58,6 +58,9 @@ async def open_sharing(settings: Settings, metrics: Metrics, stack: AsyncExitSta
 
     link = RedisLink(settings.redis_url.get_secret_value(), prefix=settings.redis_prefix)
     stack.push_async_callback(link.aclose)
+    there = metrics.dependency.labels("redis")
+    link.listen(lambda available: there.set(available))
+    there.set(0)
     await link.open()
     streams = Streams(link)
     stack.push_async_callback(streams.aclose)
@@ -71,11 +74,6 @@ async def open_sharing(settings: Settings, metrics: Metrics, stack: AsyncExitSta
     event_log.start()
     feed.open()
     return Sharing(link, event_log, feed, RateWindows(link), others)
-
-
-def redis_state(sharing: Sharing | None) -> str:
-    """`off` without Redis, else `ok` or `away`."""
-    return "off" if sharing is None else "ok" if sharing.link.available else "away"
 
 
 Followed = Callable[[], list[str]]

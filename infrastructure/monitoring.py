@@ -68,7 +68,10 @@ class Metrics:
             "agent_confidence_score", "Final confidence of complete answers.", buckets=SHARES, registry=registry
         )
         self.sessions = Gauge("active_sessions_total", "Sessions held.", registry=registry, multiprocess_mode="livesum")
-        self._held_sessions: Callable[[], int] = lambda: 0
+        self.active_runs = Gauge(
+            "agent_active_runs", "Runs under way or in line.", registry=registry, multiprocess_mode="livesum"
+        )
+        self._held: tuple[Callable[[], int], Callable[[], int]] = (lambda: 0, lambda: 0)
         self.cache_operations = Counter(
             "cache_operations", "Cache look-ups and writes.", ["operation", "result"], registry=registry
         )
@@ -84,6 +87,13 @@ class Metrics:
             registry=registry,
         )  # fmt: skip
         self.runs = Counter("agent_runs", "Runs by outcome.", ["outcome"], registry=registry)
+        self.taken_over = Counter(
+            "agent_runs_taken_over", "Runs of dead workers: begun anew, or interrupted.", ["outcome"], registry=registry
+        )
+        self.dependency = Gauge(
+            "dependency_available", "1: it answers; 0: the service does without.", ["dependency"], registry=registry,
+            multiprocess_mode="livemin",
+        )  # fmt: skip
         self.models = LabelNames()  # whoever knows the models says which have a series of their own
         self.tokens = Counter("agent_tokens", "Model tokens.", ["kind", "model"], registry=registry)
         self.replays = Counter("stream_replays", "Readers that re-joined a run.", registry=registry)
@@ -119,9 +129,9 @@ class Metrics:
         Info("app", "The service.", registry=local).info({"version": app_version, "name": "askgraph"})
         return local
 
-    def count_sessions(self, held: Callable[[], int]) -> None:
-        """Have `held` asked how many sessions this process holds."""
-        self._held_sessions = held
+    def count_held(self, sessions: Callable[[], int], runs: Callable[[], int]) -> None:
+        """Have these asked how many sessions this process holds, and how many runs it has under way."""
+        self._held = sessions, runs
 
     async def scrape(self, openly: bool) -> bytes:
         """Prometheus' text; `openly`: OpenMetrics, with examples where the numbers are in memory."""
@@ -132,7 +142,8 @@ class Metrics:
 
     def _share(self) -> None:
         """Tell the other workers what is not told at once: what is observed with every token, and what is held."""
-        self.sessions.set(self._held_sessions())
+        for gauge, held in zip((self.sessions, self.active_runs), self._held, strict=True):
+            gauge.set(held())
         for histogram in (self.run_seconds, self.ttft, self.inter_token):
             histogram.share()
 
@@ -157,6 +168,10 @@ class Metrics:
 
     def stopped(self, seconds: float) -> None:
         self.stop_seconds.observe(seconds)
+
+    def run_taken_over(self, outcome: str) -> None:
+        """`begun_anew` or `interrupted`: a run that a dead worker left."""
+        self.taken_over.labels(outcome).inc()
 
     def citations_dropped(self, count: int) -> None:
         self.rejected_citations.inc(count)

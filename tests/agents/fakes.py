@@ -166,6 +166,7 @@ class Counted:
     outcomes: list[str] = field(default_factory=list)
     stops: list[float] = field(default_factory=list)
     rejected: int = 0
+    taken_over: list[str] = field(default_factory=list)
     first: list[float] = field(default_factory=list)
     gaps: list[float] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
@@ -176,6 +177,9 @@ class Counted:
 
     def stopped(self, seconds: float) -> None:
         self.stops.append(seconds)
+
+    def run_taken_over(self, outcome: str) -> None:
+        self.taken_over.append(outcome)
 
     def citations_dropped(self, count: int) -> None:
         self.rejected += count

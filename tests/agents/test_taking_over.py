@@ -69,6 +69,7 @@ async def test_a_dead_processs_run_is_begun_anew_behind_its_frames() -> None:
     stored = await it.conversations.run(run_id)
     assert stored is not None
     assert (stored.outcome, stored.answer, stored.last_seq) == ("complete", "Paris.", end["seq"])
+    assert it.counted.taken_over == ["begun_anew"]
     assert await lost(it, "another") == []
 
 
@@ -94,6 +95,7 @@ async def test_a_run_that_was_begun_often_enough_ends_as_interrupted_with_what_i
     assert stored is not None
     assert (stored.outcome, stored.answer) == ("interrupted", log.answer(run_id))
     assert stored.answer.startswith("Par")
+    assert it.counted.taken_over == ["interrupted"]
 
 
 async def test_a_run_that_had_its_last_frame_but_was_not_kept_is_kept_as_interrupted() -> None:

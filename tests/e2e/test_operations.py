@@ -24,7 +24,8 @@ agent_processing_duration_seconds agent_confidence_score active_sessions_total c
 system_memory_usage_bytes system_cpu_usage_percent errors_total{type} app_info agent_time_to_first_token_seconds
 agent_inter_token_seconds agent_stop_latency_seconds agent_runs_total{outcome} agent_tokens_total{kind,model}
 stream_replays_total stream_dropped_subscribers_total citations_rejected_total event_loop_lag_seconds
-provider_requests_total{provider,outcome} provider_circuit_state{provider} traces_dropped_total
+provider_requests_total{provider,outcome} provider_circuit_state{provider} traces_dropped_total agent_active_runs
+agent_runs_taken_over_total{outcome} dependency_available{dependency}
 """
 
 

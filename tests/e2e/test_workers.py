@@ -158,24 +158,23 @@ async def test_both_workers_take_their_share_and_each_knows_of_all(service: Serv
     async with sockets(service, 40):
         of_each = shares(service)
         assert sum(of_each.values()) == 40
-        assert max(of_each.values()) <= 24
+        assert max(of_each.values()) <= 28  # 20 or 21 where the machine has nothing else to do
         assert {(await scraped(service))["websocket_active_connections"] for _ in range(4)} == {40}
-    logged = {line["worker"] for line in service.log if line["event"] == "request" and "/ws/ask" in str(line)}
-    assert logged <= living(service)
 
 
 async def test_a_killed_worker_is_replaced_and_the_others_serve_on(service: Service) -> None:
     first, second = await ready(service, 2)
-    async with sockets(service, 8) as opened, Load(service) as load:
-        lost = shares(service)[first]
+    async with sockets(service, 8) as opened:
+        held = shares(service)
+        assert min(held[first], held[second]) > 0
         before = await scraped(service)
-        os.kill(first, signal.SIGKILL)
-        assert (await said(service, "a worker died", 1))[0]["signal"] == "SIGKILL"
-        third = (await ready(service, 3))[-1]
+        async with Load(service) as load:
+            os.kill(first, signal.SIGKILL)
+            assert (await said(service, "a worker died", 1))[0]["signal"] == "SIGKILL"
+            third = (await ready(service, 3))[-1]
         assert living(service) == {second, third}
         still = await asyncio.gather(*(answers(socket) for socket in opened))
-        assert 0 < still.count(True) < 8
-    assert lost
+        assert still.count(True) == held[second]
     after = await scraped(service)
     assert after["websocket_connections_total"] >= before["websocket_connections_total"]
     assert after["websocket_active_connections"] == 0

@@ -32,7 +32,7 @@ for line in sys.stdin:
         metrics.run_finished("complete", 1.0, 0.9, "m", Usage(2, 1))
         metrics.loop_lag.observe(0.001)
     if kind == "set":
-        metrics.count_sessions(lambda: 2)
+        metrics.count_held(lambda: 2, lambda: 0)
         metrics.ws_active.set(3)
         metrics.circuit.labels("openai").set(int(number))
     body = asyncio.run(metrics.scrape(kind == "open"))

@@ -179,14 +179,18 @@ async def test_changes_out_of_turn_all_arrive(two: tuple[Worker, Worker]) -> Non
         assert await worker.found("goat") == ["goat.txt"]
 
 
-async def test_many_changes_come_in_parts(two: tuple[Worker, Worker]) -> None:
+async def test_many_changes_come_in_parts(
+    two: tuple[Worker, Worker], monkeypatch: pytest.MonkeyPatch
+) -> None:
     one, other = two
-    for n in range(230):
+    for n in range(12):
         await one.add(SHARED, f"{n}.txt", f"Number{n} stands here.", publish=False)
+    monkeypatch.setattr("services.knowledge.stored._CHANGES_AT_ONCE", 5)
+    monkeypatch.setattr("services.knowledge.stored._CHUNKS_A_BATCH", 3)
     await other.follower.look()
-    assert other.search.held() == {SHARED: 230}
+    assert other.search.held() == {SHARED: 12}
     assert await other.found("Number0") == ["0.txt"]
-    assert await other.found("Number229") == ["229.txt"]
+    assert await other.found("Number11") == ["11.txt"]
 
 
 async def test_what_nobody_embedded_is_found_by_words_and_called_for(two: tuple[Worker, Worker]) -> None:
@@ -297,7 +301,7 @@ async def test_a_restart_takes_in_what_came_meanwhile_without_building_anew(url:
             await one.add(SHARED, f"{n}.txt", f"Number{n} stands here.")
         gone = await one.add(SHARED, "walrus.txt", "The walrus is called Theodore.")
         async with open_worker(url, folder, index) as other:
-            await other.indexer.start()
+            await other.load()
             assert await other.found("walrus") == ["walrus.txt"]
         await one.remove(SHARED, gone)
         await one.add(SHARED, "penguin.txt", "The penguin is called Paulina.")
@@ -306,7 +310,7 @@ async def test_a_restart_takes_in_what_came_meanwhile_without_building_anew(url:
             loaded = []
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr("infrastructure.lexical.tantivy.LexicalWriter.remove_all", loaded.append)
-                await other.indexer.start()
+                await other.load()
             assert loaded == []
             assert await other.found("penguin") == ["penguin.txt"]
             assert await other.found("walrus") == []
@@ -323,7 +327,7 @@ async def test_an_index_of_another_database_is_built_anew(url: str, another_url:
     async with open_worker(url, tmp_path / "folder", index) as other:
         await other.add(SHARED, "one.txt", "A single text.", "And another part of it.", publish=False)
         await other.add(SHARED, "two.txt", "A second one.", publish=False)
-        await other.indexer.start()
+        await other.load()
         assert await other.found("Number1") == []
         assert await other.found("part") == ["one.txt"]
 

@@ -125,6 +125,10 @@ class Worker:
             generation = await repository.next_generation(partition, [document])
         await self.search.withdraw(partition, rows, generation=generation)
 
+    async def load(self) -> None:
+        """Take in what the database has, without a look at the folder."""
+        await self.search.load(self.source.batches(), generation=await self.generation())
+
     async def generation(self, partition: str = "") -> int:
         return await self.source.generation(partition)
 
@@ -137,7 +141,7 @@ class Worker:
 
 @asynccontextmanager
 async def open_worker(
-    url: str, folder: Path, index: Path | None = None, *, postgres: bool = False, lease: float = 0.6, **options: Any
+    url: str, folder: Path, index: Path | None = None, *, postgres: bool = False, lease: float = 60.0, **options: Any
 ) -> AsyncIterator[Worker]:
     """A process with a pool of one connection. `options` are the indexer's."""
     database = Database(open_engine(url, pool_size=1))
