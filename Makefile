@@ -88,6 +88,7 @@ test-crash: install $(VENV)/.installed-dev ## Kill the service under load a hund
 $(DEPLOY_VENV)/.installed: tests/deploy/requirements-deploy.txt tests/deploy/install_tools.sh
 	test -x $(DEPLOY_VENV)/bin/python || $(PYTHON) -m venv $(DEPLOY_VENV)
 	$(DEPLOY_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r $<
+	test -x $(DEPLOY_VENV)/bin/kubectl || $(DEPLOY_VENV)/bin/python tests/deploy/install_kubectl.py $(DEPLOY_VENV)/bin
 	@sh tests/deploy/install_tools.sh $(DEPLOY_VENV)
 	@touch $@
 

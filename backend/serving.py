@@ -1,11 +1,13 @@
 """`askgraph serve` with several workers: what is to be there before the first of them starts."""
 
+import errno
 import os
 import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -18,6 +20,7 @@ from infrastructure.shared_values import FOLDER_VARIABLE
 from infrastructure.worker_files import WorkerFiles
 
 log = structlog.get_logger()
+NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)  # a host's second address, say, where there is no IPv6
 
 
 def serve_with_workers(settings: Settings) -> int:
@@ -39,24 +42,38 @@ def serve_with_workers(settings: Settings) -> int:
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
-    """A listening socket on each address that `host` names.
+    """A listening socket on each address that `host` names; on all there are where it is empty.
 
     Raises:
         OSError: there is no such address, or somebody else listens there.
     """
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    listeners: list[socket.socket] = []
+    missing: OSError | None = None
     with ExitStack() as stack:
-        listeners = []
         for family, address in dict.fromkeys((info[0], info[4]) for info in found):
-            listener = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            listener.bind(address)
-            listener.listen(BACKLOG)
-            listeners.append(listener)
+            try:
+                listeners.append(stack.enter_context(_listener(family, address)))
+            except OSError as error:
+                if error.errno not in NOT_HERE:
+                    raise
+                missing = error
+        if missing is not None and not listeners:
+            raise missing
         stack.pop_all()
-        return listeners
+    return listeners
+
+
+def _listener(family: int, address: Any) -> socket.socket:
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+        stack.pop_all()
+    return listener
 
 
 @contextmanager

@@ -154,6 +154,7 @@ class Workers:
         if worker.ready_at is None and self._table.stage(worker.row) is Stage.READY:
             worker.ready_at = now
             self._any_ready = True
+            log.info("worker ready", worker=worker.process.pid, after_seconds=round(now - worker.born, 1))
         if worker.settled(now) and not worker.told:
             self._died_young = 0
         if worker.told:

@@ -92,10 +92,10 @@ class RateCounter:
 
     def _more_in(self, window: Window) -> float:
         """Seconds until a hit of the window before no longer counts, or those of the current one begin to be less: as
-        `limits` has it in `get_window_stats`, which would ask once more.
+        `get_window_stats` has it, which would ask once more, but for the moment in which a window begins.
         """
         if not (window.previous or window.current):
             return 0.0
         of_previous = window.previous_left % (self._seconds / window.previous) if window.previous else inf
-        of_current = window.current_left % self._seconds if window.current else inf
+        of_current = max(0.0, window.current_left - self._seconds) if window.current else inf
         return min(of_previous, of_current)

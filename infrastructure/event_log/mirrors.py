@@ -31,15 +31,20 @@ class _Mirror:
 
 
 class Mirrors:
-    """The readers' side of the log in Redis. All calls are made on the event loop's thread."""
+    """The readers' side of the log in Redis. All calls are made on the event loop's thread.
+
+    `on_vanished` is told of a run that is silent and that Redis does not have (any more), as often as it is looked at.
+    """
 
     def __init__(
-        self, link: RedisLink, streams: Streams, memory: MemoryEventLog, *, monotonic: Callable[[], float]
-    ) -> None:
+        self, link: RedisLink, streams: Streams, memory: MemoryEventLog, *, monotonic: Callable[[], float],
+        on_vanished: Callable[[str], None],
+    ) -> None:  # fmt: skip
         self._link = link
         self._streams = streams
         self._memory = memory
         self._monotonic = monotonic
+        self._on_vanished = on_vanished
         self._mirrors: dict[str, _Mirror] = {}
         self._doubtful: set[str] = set()
         self._doubt = asyncio.Event()
@@ -184,7 +189,9 @@ class Mirrors:
         replies = await self._link.ask(lambda client: CHECK(client.execute_command, names))
         for run_id, (fence, seq) in zip(silent, replies, strict=True):
             mirror = self._mirrors.get(run_id)
-            if mirror is None or fence is None:
+            if mirror is None:
                 continue
-            if int(fence) != mirror.fence or int(seq) > self._memory.last_seq(run_id):
+            if fence is None:
+                self._on_vanished(run_id)
+            elif int(fence) != mirror.fence or int(seq) > self._memory.last_seq(run_id):
                 self._look_again(run_id)

@@ -28,7 +28,10 @@ REMEMBERED_FENCED = 1000
 class RedisEventLog:
     """Fits the agents' `EventLog` port. All calls are made on the event loop's thread.
 
-    `on_batch` is told of each call: its frames, and the seconds it took.
+    `on_batch` is told of each call: its frames, and the seconds it took. `fenced` is called with a run that another
+    worker has taken from this one; what is appended to it from then on is dropped. `vanished` is called, every few
+    seconds, with a run that is read here, of which nothing more comes, and that Redis has lost: if it has ended, its
+    readers are waiting for `restore`.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class RedisEventLog:
         on_batch: Callable[[int, float], None] = lambda frames, seconds: None,
     ) -> None:
         self.fenced: Callable[[str], None] = lambda run_id: None
+        self.vanished: Callable[[str], None] = lambda run_id: None
         self._link = link
         self._worker = uuid4().hex
         self._memory = MemoryEventLog(
@@ -55,7 +59,9 @@ class RedisEventLog:
             link, self._memory, worker=self._worker, max_run_bytes=max_run_bytes, ttl_seconds=ttl_seconds,
             on_fenced=self._on_fenced, on_batch=on_batch, monotonic=monotonic,
         )  # fmt: skip
-        self._mirrors = Mirrors(link, streams, self._memory, monotonic=monotonic)
+        self._mirrors = Mirrors(
+            link, streams, self._memory, monotonic=monotonic, on_vanished=lambda run_id: self.vanished(run_id)
+        )
         self._lost: OrderedDict[str, None] = OrderedDict()  # runs that another worker has taken from this one
 
     def start(self) -> None:

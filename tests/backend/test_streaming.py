@@ -9,13 +9,9 @@ import pytest
 from fastapi import FastAPI
 from starlette.responses import Response
 
-from backend.answer_text import answer_text
 from backend.streaming import COMMENT, Stream
 from infrastructure.error_handlers import install_error_handlers
 from infrastructure.errors import NotFound, ProviderProtocolError
-from infrastructure.event_log.memory import MemoryEventLog
-from infrastructure.websocket_manager import PORTION_BYTES
-from tests.backend.runs import WrittenRun
 from tests.backend.serving import serving
 from tests.e2e.raw import connected, head
 
@@ -121,37 +117,3 @@ async def test_a_client_that_does_not_read_is_cut_off_and_told_of() -> None:
                 while data := await asyncio.wait_for(reader.read(65536), 5):
                     read += len(data)
     assert read < sum(map(len, large))
-
-
-async def texts(log: MemoryEventLog, **options: int) -> list[str]:
-    return [text async for text in answer_text(log, "run-1", **options)]
-
-
-async def test_an_answers_text_comes_whole_from_any_point() -> None:
-    log = MemoryEventLog()
-    run = WrittenRun(log)
-    run.say("A ", "health ", "factor.")
-    run.complete()
-    assert "".join(await texts(log)) == "A health factor."
-    assert "".join(await texts(log, after=2, had=2)) == "health factor."
-    assert await texts(log, after=5, had=16) == []
-
-
-async def test_text_whose_frames_are_gone_comes_all_the_same_and_once() -> None:
-    log = MemoryEventLog(max_run_bytes=4096)
-    run = WrittenRun(log)
-    words = [f"word{i} " for i in range(100)]
-    run.say(*words)
-    run.complete()
-    whole = "".join(words)
-    assert "".join(await texts(log)) == whole
-    had = len("".join(words[:10]))
-    assert "".join(await texts(log, after=11, had=had)) == whole[had:]
-
-
-async def test_a_long_text_comes_in_portions() -> None:
-    log = MemoryEventLog()
-    run = WrittenRun(log)
-    run.say("x" * (2 * PORTION_BYTES + 1))
-    run.complete()
-    assert [len(text) for text in await texts(log)] == [PORTION_BYTES, PORTION_BYTES, 1]

@@ -56,7 +56,7 @@ def parse(text: str) -> list[Stage]:
     arguments: dict[str, str] = {}
     for one in _instructions(text):
         if one.word == "FROM":
-            match = re.fullmatch(r"(\S+)(?:\s+[Aa][Ss]\s+(\S+))?", put_in(one.rest, arguments))
+            match = re.fullmatch(r"([^-\s]\S*)(?:\s+[Aa][Ss]\s+(\S+))?", put_in(one.rest, arguments))
             if not match:
                 raise ValueError(one.rest)
             stages.append(Stage(match[1], match[2] or str(len(stages))))
@@ -71,7 +71,7 @@ def parse(text: str) -> list[Stage]:
 
 def _instructions(text: str) -> list[Instruction]:
     lines = [line for line in text.splitlines() if not re.match(r"\s*#", line)]
-    whole = re.sub(r"\\\n\s*", " ", "\n".join(lines))
+    whole = re.sub(r"\s*\\\n\s*", " ", "\n".join(lines))
     found = []
     for line in whole.splitlines():
         if not line.strip():

@@ -1,5 +1,6 @@
 """The programs that `make test-deploy` installs beside the project's own, and the skip where they are not there."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -12,13 +13,20 @@ from tests.deploy.promtool import ROOT
 BIN = ROOT / ".venv-deploy" / "bin"
 
 
-def tool(name: str, *, elsewhere: bool = False) -> Path:
-    """Where the program is. Skips the test where it is not; `elsewhere`: the machine's own will do as well."""
-    if (BIN / name).exists():
-        return BIN / name
-    if elsewhere and (found := shutil.which(name)):
-        return Path(found)
-    pytest.skip(f"{name} is not there: run `make test-deploy`" + (", or install it" if elsewhere else ""))
+def tool(name: str) -> Path:
+    """Where the program is. Skips the test where it is not, but under `make test-deploy`, which installs it."""
+    if not (BIN / name).exists():
+        missing = pytest.fail if os.environ.get("DEPLOY_TOOLS") == "required" else pytest.skip
+        missing(f"{name} is not there: run `make test-deploy`")
+    return BIN / name
+
+
+def machines_own(name: str, how: str) -> str:
+    """Where a program is that no package of ours brings; `how` says what to install where it is not."""
+    found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
+    if found is None:
+        pytest.skip(f"{name} is not there: {how}")
+    return found
 
 
 def said(

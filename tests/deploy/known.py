@@ -36,6 +36,8 @@ def _told() -> Metrics:
     metrics.ws_messages.labels("in", "question").inc()
     metrics.cache_operations.labels("get", "hit").inc()
     metrics.circuit.labels("openai").set(0)
+    metrics.dependency.labels("redis").set(1)
+    metrics.run_taken_over("begun_anew")
     return metrics
 
 

@@ -2,9 +2,9 @@
 
     python3 tests/deploy/replay_image.py OUT      OUT: a folder for report.json and venv, the image's /opt/askgraph
 
-Needs root, debootstrap (tests/deploy/install_tools.sh) and the standard library. Each stage is a copy of one fresh root;
-COPY, RUN, ENV, WORKDIR, SHELL and USER are done as the Dockerfile says. The last stage is then served as a container
-would be (serve_image.py).
+Needs root, debootstrap (tests/deploy/install_tools.sh) and the standard library. Each stage is a copy of one fresh
+root; COPY, RUN, ENV, WORKDIR, SHELL and USER are done as the Dockerfile says. The last stage is then served as a
+container would be (serve_image.py).
 
 What differs from the image: the root is the machine's own release of Debian or Ubuntu with its Python, in the place of
 the one that FROM names; what that one sets in its environment is not there.

@@ -1,7 +1,7 @@
 """Serves a built root as a container would be served, tries it, and says what it saw, as JSON on stdout.
 
-replay_image.py calls it in a network, mount and process namespace of its own. Read-only root; a tmpfs on /tmp and on each
-VOLUME (with what the image has there); the image's user, no capability, none to be had; no network but loopback.
+replay_image.py calls it in a network, mount and process namespace of its own. Read-only root; a tmpfs on /tmp and on
+each VOLUME (with what the image has there); the image's user, no capability, none to be had; no network but loopback.
 """
 
 import fcntl
@@ -31,7 +31,7 @@ UPLOAD = (
     ASK
     + r"""
 import time
-form = b'--x\r\nContent-Disposition: form-data; name="file"; filename="n.md"\r\n\r\n# A\n\nThe blue key opens it.\r\n--x--\r\n'
+form = b'--x\r\nContent-Disposition: form-data; name="file"; filename="n.md"\r\n\r\nThe blue key opens it.\r\n--x--\r\n'
 file = call("/api/v1/files/upload", form, "multipart/form-data; boundary=x")[1]["file"]["file_id"]
 for _ in range(300):
     status = call("/api/v1/files/status/" + file)[1]
@@ -72,6 +72,12 @@ def furnish(root: Path, volumes: list[str]) -> None:
     mount("-o", "remount,bind,ro", root)
 
 
+def processes() -> list[dict[str, str]]:
+    """What /proc says of each process, as proc(5) names it."""
+    texts = [status.read_text("utf-8") for status in Path("/proc").glob("[0-9]*/status")]
+    return [dict(line.split(":", 1) for line in text.splitlines() if ":" in line) for text in texts]
+
+
 class Container:
     def __init__(self, image: dict[str, Any]) -> None:
         user, _, group = image["user"].partition(":")
@@ -81,9 +87,15 @@ class Container:
             "/usr/bin/env", f"--chdir={image['at']}",
         ]  # fmt: skip
         self._image = image
-        self.process = subprocess.Popen(
-            [*self._enter, *image["command"]], env=image["environment"], stdout=sys.stderr, start_new_session=True
-        )
+        first = [
+            "unshare",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            *self._enter,
+            *image["command"],
+        ]  # as process 1 of its own
+        self.process = subprocess.Popen(first, env=image["environment"], stdout=sys.stderr, start_new_session=True)
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         whole = [*self._enter, *command]
@@ -104,17 +116,18 @@ class Container:
             time.sleep(0.2)
         return None
 
-    def owners(self) -> list[list[int]]:
-        """User and effective capabilities of every process that it is made of."""
-        found = []
-        for status in Path("/proc").glob("[0-9]*/status"):
-            text = dict(line.split(":", 1) for line in status.read_text("utf-8").splitlines() if ":" in line)
-            if os.getpgid(int(status.parent.name)) == self.process.pid:
-                found.append([int(text["Uid"].split()[1]), int(text["CapEff"], 16)])
-        return found
+    def owners(self) -> list[list[Any]]:
+        """Name, user and effective capabilities of every process that it is made of."""
+        return sorted(
+            [one["Name"].strip(), int(one["Uid"].split()[1]), int(one["CapEff"], 16)]
+            for one in processes()
+            if os.getsid(int(one["Pid"])) == self.process.pid != int(one["Pid"])
+        )
 
     def stop(self) -> int | None:
-        self.process.send_signal(signal.Signals[self._image["stop_signal"]])
+        """The exit status after the image's stop signal to process 1; None: it had to be killed."""
+        (first,) = (int(one["Pid"]) for one in processes() if int(one["PPid"]) == self.process.pid)
+        os.kill(first, signal.Signals[self._image["stop_signal"]])
         try:
             return self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:

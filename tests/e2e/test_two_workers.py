@@ -1,4 +1,4 @@
-"""Two workers over one PostgreSQL and one Redis: what is asked of one is read, stopped and answered at the other too."""
+"""Two workers over one PostgreSQL and one Redis: what is asked of one is read, stopped and answered at the other."""
 
 import asyncio
 from collections.abc import AsyncIterator

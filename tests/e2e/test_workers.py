@@ -39,14 +39,8 @@ async def service(settings: dict[str, Any], tmp_path: Path) -> AsyncIterator[Ser
 
 
 async def ready(service: Service, count: int) -> list[int]:
-    """The process ids of those that said so, when so many have."""
-    async with asyncio.timeout(SECONDS), service._changed:
-        await service._changed.wait_for(lambda: len(_ready(service)) >= count)
-    return _ready(service)
-
-
-def _ready(service: Service) -> list[int]:
-    return [line["worker"] for line in service.log if line["event"] == "ready"]
+    """The process ids of those that are ready to answer, when there have been so many."""
+    return [line["worker"] for line in await said(service, "worker ready", count)]
 
 
 async def said(service: Service, event: str, count: int) -> list[dict[str, Any]]:

@@ -163,6 +163,7 @@ def test_the_sums_are_the_librarys_own(tmp_path: Path) -> None:
         write(tmp_path / f"histogram_{pid}.db", sums[0], *buckets[:3], sums[1], *buckets[3:])
         write(tmp_path / f"gauge_livesum_{pid}.db", ("open", "open", {}, 3.0))
         write(tmp_path / f"gauge_livemax_{pid}.db", ("state", "state", {"p": "q"}, float(pid > 0)))
+        write(tmp_path / f"gauge_livemin_{pid}.db", ("there", "there", {"p": "q"}, float(pid > 0)))
     theirs = CollectorRegistry()
     MultiProcessCollector(theirs, str(tmp_path))
     theirs.register(local)

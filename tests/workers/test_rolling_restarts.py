@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.databases import PostgresServer
-from tests.e2e.crash_check import check_acknowledged, check_database, opened
-from tests.workers.crowd import Crowd
+from tests.workers.crowd import Crowd, check_kept
 from tests.workers.fleet import FLEETS, settings
 from tests.workers.oracle import oracle
 
@@ -18,20 +16,18 @@ CLIENTS = int(os.environ.get("CLIENTS", "200"))
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("kind", FLEETS)
 async def test_no_question_fails_while_all_workers_are_restarted(
-    kind: str, postgres: PostgresServer, redis_url: str, tmp_path: Path
+    kind: str, workers_database: str, redis_url: str, tmp_path: Path
 ) -> None:
-    chance, database_url = random.Random(), postgres.migrated()
+    chance = random.Random()
     async with oracle() as model:
-        given = settings(database_url, redis_url, model, tmp_path, REDIS_PREFIX=f"{tmp_path.name}:")
+        given = settings(workers_database, redis_url, model, tmp_path, REDIS_PREFIX=f"{tmp_path.name}:")
         async with FLEETS[kind](tmp_path, given) as fleet, Crowd(fleet.urls, CLIENTS, chance=chance) as crowd:
             await crowd.streaming()
             met = list(crowd.under_way.values())
             await fleet.roll()
             await crowd.streaming()
             await crowd.stop()
-    async with opened(database_url) as database:
-        await check_acknowledged(database, crowd.ledger.asked)
-        await check_database(database, all_ended=True)
+    await check_kept(workers_database, crowd)
     again = sum(one.rejoined for one in crowd.ended)
     print(f"\n{kind}: {len(crowd.ended)} answers, {again} re-joins, {len(met)} under way")  # noqa: T201  the figures
     assert again, "nobody was sent away: nothing was restarted"

@@ -82,17 +82,49 @@ def test_an_index_on_disk_is_there_again_with_its_generation(tmp_path: Path) -> 
     second.close()
 
 
-def test_a_folder_that_another_owns_is_left_alone(tmp_path: Path) -> None:
-    owner = LexicalIndex(tmp_path)
-    owner.update([], [BEES], generation=1)
-    guest = LexicalIndex(tmp_path)
-    assert guest.generation is None
-    guest.update([], [WASPS], generation=5)
-    assert (rows(guest, "wasp"), rows(owner, "wasp")) == ([2], [])
-    owner.close()
-    guest.close()
-    again = LexicalIndex(tmp_path)
-    assert again.generation == 1
+def test_who_finds_the_folder_taken_has_the_next_one(tmp_path: Path) -> None:
+    folder = tmp_path / "index"
+    first, second = LexicalIndex(folder), LexicalIndex(folder)
+    first.update([], [BEES], generation=1)
+    second.update([], [WASPS], generation=5)
+    assert (rows(second, "wasp"), rows(first, "wasp")) == ([2], [])
+    first.close()
+    again = LexicalIndex(folder)
+    assert (again.generation, rows(again, "honey")) == (1, [1])
+    second.close()
+    after = LexicalIndex(folder)
+    assert (after.generation, rows(after, "wasp")) == (5, [2])
+    after.close()
+    again.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["index", "index-2"]
+
+
+def test_there_are_so_many_folders_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infrastructure.lexical.lock.MOST_FOLDERS", 2)
+    indexes = [LexicalIndex(tmp_path / "index") for _ in range(3)]
+    indexes[2].update([], [BEES], generation=1)
+    assert rows(indexes[2], "honey") == [1]
+    for index in indexes:
+        index.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["index", "index-2"]
+
+
+def test_the_rows_of_documents_are_known(index: LexicalIndex) -> None:
+    assert sorted(index.snapshot.rows_of(["d-bees", "d-wasps"]).tolist()) == [1, 2]
+    assert index.snapshot.rows_of(["d-ants"]).tolist() == index.snapshot.rows_of([]).tolist() == []
+
+
+def test_a_state_may_be_called_by_another_name(tmp_path: Path) -> None:
+    first = LexicalIndex(tmp_path / "index")
+    first.relabel(3)
+    assert first.generation is None, "there is no state yet"
+    first.update([], [BEES], generation=1)
+    first.relabel(3)
+    first.close()
+    again = LexicalIndex(tmp_path / "index")
+    assert (again.generation, rows(again, "honey")) == (3, [1])
+    again.doubt()
+    assert again.generation is None
     again.close()
 
 

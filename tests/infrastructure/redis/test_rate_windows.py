@@ -64,7 +64,7 @@ async def test_what_is_left_is_what_the_library_says(link: RedisLink) -> None:
         standing = await own.hit("ada")
         stats = await library.get_window_stats(ITEM, "ada")
         assert standing.remaining == stats.remaining == left
-        assert standing.reset == pytest.approx(stats.reset_time, abs=1)
+        assert 300 < standing.reset - time.time() <= 600
     assert await library.hit(ITEM, "ada"), "it counts under the same keys"
     assert (await own.look("ada")).remaining == 1
     assert (await own.look("nobody")).remaining == 6

@@ -179,9 +179,7 @@ async def test_changes_out_of_turn_all_arrive(two: tuple[Worker, Worker]) -> Non
         assert await worker.found("goat") == ["goat.txt"]
 
 
-async def test_many_changes_come_in_parts(
-    two: tuple[Worker, Worker], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_many_changes_come_in_parts(two: tuple[Worker, Worker], monkeypatch: pytest.MonkeyPatch) -> None:
     one, other = two
     for n in range(12):
         await one.add(SHARED, f"{n}.txt", f"Number{n} stands here.", publish=False)

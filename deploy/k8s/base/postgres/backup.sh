@@ -11,5 +11,5 @@ tables=$(pg_restore --list "$dump.part" | grep -c ' TABLE DATA ') || true
 [ "$tables" -gt 0 ] || { echo "the dump holds no table: not kept" >&2; exit 1; }
 mv "$dump.part" "$dump"
 # Only now, with a new one there, do old ones go. Names sort as their times do.
-ls -1 "$BACKUP_DIR"/askgraph-*.dump | sort -r | tail -n "+$((BACKUPS_KEPT + 1))" | while read -r old; do rm -f "$old"; done
+printf '%s\n' "$BACKUP_DIR"/askgraph-*.dump | sort -r | tail -n "+$((BACKUPS_KEPT + 1))" | while read -r old; do rm -f "$old"; done
 echo "dumped $tables tables, $(wc -c < "$dump") bytes: $dump"
