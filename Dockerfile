@@ -4,7 +4,7 @@ ARG PYTHON=python:3.12.12-slim-bookworm@sha256:593bd06efe90efa80dc4eee3948be7c0f
 
 FROM ${PYTHON} AS build
 SHELL ["/bin/sh", "-euc"]
-ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PYTHONDONTWRITEBYTECODE=1
 RUN python -m venv /opt/askgraph
 WORKDIR /src
 COPY requirements.txt ./
@@ -17,7 +17,7 @@ COPY infrastructure infrastructure
 COPY middleware middleware
 # What is compiled here says nothing of the hour: bytecode is found valid by its place, and nobody may write it later.
 RUN /opt/askgraph/bin/python -m pip install --no-compile --no-deps --no-build-isolation . \
- && /opt/askgraph/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash -x /tests?/ /opt/askgraph/lib
+ && /opt/askgraph/bin/python -m compileall -q -f -j 0 --invalidation-mode unchecked-hash -x /tests?/ /opt/askgraph/lib
 
 FROM ${PYTHON}
 SHELL ["/bin/sh", "-euc"]

@@ -29,7 +29,8 @@ NO_RUN = "No such run."
 class Keeper:
     """Keeps questions before their runs begin, and answers before their last frames are said.
 
-    `worker` is this process's name in what is kept. `on_first_exchange` is told the chat, the question and the answer
+    `worker` is this process's name in what is kept; `fenced`: there are others, and only what comes of a run that is
+    still its own is kept. `on_first_exchange` is told the chat, the question and the answer
     that a title can be made of.
     """
 
@@ -41,6 +42,7 @@ class Keeper:
         new_id: Callable[[], str],
         clock: Clock,
         worker: str,
+        fenced: bool = True,
         on_first_exchange: Callable[[str, str, str], None] = lambda chat_id, question, answer: None,
     ) -> None:
         self._conversations = conversations
@@ -48,6 +50,7 @@ class Keeper:
         self._new_id = new_id
         self._clock = clock
         self._worker = worker
+        self._fenced = fenced
         self._on_first_exchange = on_first_exchange
 
     def new_turn(self, chat_id: str, ask: Ask, run_id: str, answer_id: str, most_ahead: int | None = None) -> NewTurn:
@@ -76,7 +79,7 @@ class Keeper:
         await self._conversations.end(
             EndedTurn(
                 run.session.id, run.id, run.answer_id, run.begun.message_id, run.begun.position, answer, status,
-                self._now(), title, run.facts, self._worker, run.fence,
+                self._now(), title, run.facts, self._worker if self._fenced else None, run.fence,
             )
         )  # fmt: skip
 

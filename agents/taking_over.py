@@ -21,9 +21,9 @@ from services.sessions import Session, SessionManager
 
 log = structlog.get_logger()
 
-FRAMES_OF_AN_ATTEMPT = 1_000_000
-"""Where the numbers of an attempt begin when nobody knows how far the one before had come, for its frames died with its
-process: whoever has read some of them must find the new ones behind.
+FRAMES_OF_A_HOLDER = 1_000_000
+"""Where the numbers begin when nobody knows how far the process before had come, for its frames died with it: whoever
+has read some of them must find the new ones behind.
 """
 
 
@@ -86,7 +86,7 @@ class TakeOver:
     async def _has_log(self, lost: LostRun, session: Session) -> bool:
         """False: it has had its last frame, before what came of it could be kept."""
         try:
-            seq = (lost.attempts - 1) * FRAMES_OF_AN_ATTEMPT
+            seq = (lost.fence - 1) * FRAMES_OF_A_HOLDER
             await continue_log(self._log, lost.id, session.owner, lost.fence, seq)
         except Conflict:
             return False

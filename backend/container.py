@@ -237,7 +237,8 @@ def assemble(
     checkpoints = Checkpoints(knowledge.database, worker, clock=utc_now)
     approvals = Approvals(checkpoints, seconds=settings.approval_seconds, tell_others=tell_others)
     keeper = Keeper(
-        conversations, feed, new_id=new_id, clock=time.time, worker=worker, on_first_exchange=titles.consider
+        conversations, feed, new_id=new_id, clock=time.time, worker=worker, fenced=not knowledge.database.is_sqlite,
+        on_first_exchange=titles.consider,
     )  # fmt: skip
     runner = Runner(
         _graph(settings, knowledge, models, metrics, tools, approvals, tracing is not None),

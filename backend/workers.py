@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from selectors import EVENT_READ, DefaultSelector
+from selectors import EVENT_READ, BaseSelector, DefaultSelector
 
 import structlog
 
@@ -77,23 +77,30 @@ class Workers:
         self._orders: list[int] = []
 
     def run(self) -> int:
-        """Keep them at work until told to end; the exit status."""
+        """Keep them at work until told to end; the exit status. On the main thread, where signals come."""
         waker, waked = socket.socketpair()
         for end in (waker, waked):
             end.setblocking(False)
         signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
-        for order in ORDERS:
-            signal.signal(order, lambda number, _: self._orders.append(number))
-        with DefaultSelector() as selector, waker, waked:
-            selector.register(waked, EVENT_READ)
-            while True:
-                self._step(time.monotonic())
-                if self._ending and not self._all:
-                    signal.set_wakeup_fd(-1)
-                    return self._status
-                selector.select(TICK_SECONDS)
-                with suppress(BlockingIOError):
-                    waked.recv(4096)
+        before = {order: signal.signal(order, lambda number, _: self._orders.append(number)) for order in ORDERS}
+        try:
+            with DefaultSelector() as selector, waker, waked:
+                selector.register(waked, EVENT_READ)
+                self._work(selector, waked)
+        finally:
+            signal.set_wakeup_fd(-1)
+            for order, handler in before.items():
+                signal.signal(order, handler)
+        return self._status
+
+    def _work(self, selector: BaseSelector, waked: socket.socket) -> None:
+        while True:
+            self._step(time.monotonic())
+            if self._ending and not self._all:
+                return
+            selector.select(TICK_SECONDS)
+            with suppress(BlockingIOError):
+                waked.recv(4096)
 
     def _step(self, now: float) -> None:
         while self._orders:

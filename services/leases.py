@@ -8,6 +8,7 @@ A worker that could not reach the database itself does not judge others for a wh
 the same trouble. On SQLite there is one process, and every other worker is one that is gone.
 """
 
+import asyncio
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -37,9 +38,16 @@ class Leases:
         self._monotonic = monotonic
         self._beaten_at: float | None = None
         self._steady_since: float | None = None
+        self._left = False
+        self._turn = asyncio.Lock()
 
     async def beat(self) -> None:
-        """Say that this worker lives."""
+        """Say that this worker lives, until it has left."""
+        async with self._turn:
+            if not self._left:
+                await self._beat()
+
+    async def _beat(self) -> None:
         begun = self._monotonic()
         async with self._database.write() as session:
             repository = WorkerRepository(session, self._clock())
@@ -50,8 +58,9 @@ class Leases:
         self._beaten_at = begun
 
     async def leave(self) -> None:
-        """This worker ends: what it leaves unfinished is others' at once."""
-        async with self._database.write() as session:
+        """This worker ends: what it leaves unfinished is others' at once, and costs no attempt."""
+        async with self._turn, self._database.write() as session:
+            self._left = True
             await WorkerRepository(session, self._clock()).leave(self.worker)
 
     async def take_lost(self) -> list[LostRun]:

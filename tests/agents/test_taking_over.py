@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agents.run import Ask
-from agents.taking_over import FRAMES_OF_AN_ATTEMPT
+from agents.taking_over import FRAMES_OF_A_HOLDER
 from infrastructure.database.repositories.workers import LostRun
 from infrastructure.errors import Conflict, NotFound, ProviderUnavailable, StorageUnavailable
 from infrastructure.event_log.memory import MemoryEventLog
@@ -81,7 +81,7 @@ async def test_frames_that_died_with_their_process_are_jumped_over() -> None:
     await it.log.terminal(run_id)
     batches = [batch async for batch in it.log.read(run_id, 2)]
     assert batches[0].gap is not None
-    assert (batches[0].gap.first, batches[0].gap.last, batches[0].gap.answer) == (3, FRAMES_OF_AN_ATTEMPT, "")
+    assert (batches[0].gap.first, batches[0].gap.last, batches[0].gap.answer) == (3, FRAMES_OF_A_HOLDER, "")
 
 
 async def test_a_run_that_was_begun_often_enough_ends_as_interrupted_with_what_it_said() -> None:

@@ -26,19 +26,23 @@ class App:
 
     def __init__(self, ready: bool = True) -> None:
         self.life: list[str] = []
-        self.loaded = ready
-        self.asked = asyncio.Event()
+        self.asked, self.left, self.draining = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self.answer = asyncio.Event()
         self.drained = asyncio.Event()
         self.drained.set()
-        websockets = SimpleNamespace(drain=lambda: self.life.append("leave"))
+        websockets = SimpleNamespace(drain=self._leave)
         indexer = SimpleNamespace(loaded=ready)
         self.state = SimpleNamespace(
             container=SimpleNamespace(websockets=websockets, indexer=indexer, drain=self._drain)
         )
 
+    def _leave(self) -> None:
+        self.life.append("leave")
+        self.left.set()
+
     async def _drain(self) -> None:
         self.life.append("drain")
+        self.draining.set()
         await self.drained.wait()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -63,7 +67,7 @@ class House:
         self._task = asyncio.create_task(self.server.serve([listener] if seat else None))
 
     async def up(self) -> None:
-        while not self.server.started:
+        while not self.server.started:  # noqa: ASYNC110 - uvicorn tells nobody
             await asyncio.sleep(0.01)
         if self.server._seat is None:
             self.port = self.server.servers[0].sockets[0].getsockname()[1]
@@ -135,30 +139,34 @@ async def test_one_of_several_leaves_new_connections_to_the_others_and_ends_what
     listener: socket.socket, table: WorkerTable
 ) -> None:
     app, heir = App(), App()
-    async with running(app, Seat(table, table.claim()), listener.dup()) as house:
-        async with connected(house.port) as slow, connected(house.port) as kept, connected(house.port) as idle:
-            for _, writer in (kept, idle):
-                writer.write(head("GET", "/first"))
-            for reader, _ in (kept, idle):
-                assert "connection" not in (await read_answer(reader)).headers
-            slow[1].write(head("GET", "/slow"))
-            await asyncio.wait_for(app.asked.wait(), SECONDS)
-            ending = asyncio.create_task(house.end())
-            while "leave" not in app.life:
-                await asyncio.sleep(0.01)
-            assert table.loads(without=99) == []
-            kept[1].write(head("GET", "/last"))
-            last = await asyncio.wait_for(read_answer(kept[0]), SECONDS)
-            assert (last.status, last.headers["connection"]) == (204, "close")
-            assert await asyncio.wait_for(kept[0].read(), SECONDS) == b""
-            asking = asyncio.create_task(house.get("/new"))
-            async with running(heir, Seat(table, table.claim()), listener.dup()):
-                assert (await asyncio.wait_for(asking, SECONDS)).status == 204
-            assert await asyncio.wait_for(idle[0].read(), SECONDS) == b""
-            app.answer.set()
-            answer = await asyncio.wait_for(read_answer(slow[0]), SECONDS)
-            assert (answer.status, answer.headers["connection"]) == (204, "close")
-            await ending
+    seat = Seat(table, table.claim())
+    async with (
+        running(app, seat, listener.dup()) as house,
+        connected(house.port) as slow,
+        connected(house.port) as kept,
+        connected(house.port) as idle,
+    ):
+        for _, writer in (kept, idle):
+            writer.write(head("GET", "/first"))
+        for reader, _ in (kept, idle):
+            assert "connection" not in (await read_answer(reader)).headers
+        slow[1].write(head("GET", "/slow"))
+        await asyncio.wait_for(app.asked.wait(), SECONDS)
+        ending = asyncio.create_task(house.end())
+        await asyncio.wait_for(app.left.wait(), SECONDS)
+        assert table.loads(without=99) == []
+        kept[1].write(head("GET", "/last"))
+        last = await asyncio.wait_for(read_answer(kept[0]), SECONDS)
+        assert (last.status, last.headers["connection"]) == (204, "close")
+        assert await asyncio.wait_for(kept[0].read(), SECONDS) == b""
+        asking = asyncio.create_task(house.get("/new"))
+        async with running(heir, Seat(table, table.claim()), listener.dup()):
+            assert (await asyncio.wait_for(asking, SECONDS)).status == 204
+        assert await asyncio.wait_for(idle[0].read(), SECONDS) == b""
+        app.answer.set()
+        answer = await asyncio.wait_for(read_answer(slow[0]), SECONDS)
+        assert (answer.status, answer.headers["connection"]) == (204, "close")
+        await ending
     assert heir.life[0] == "/new"
     assert [event for event in app.life if event != "/first"][:2] == ["leave", "/last"]
     assert app.life.index("drain") > app.life.index("/last")
@@ -172,8 +180,7 @@ async def test_one_that_is_alone_listens_on_until_it_has_drained(listener: socke
         await read_answer(reader)
         app.drained.clear()
         ending = asyncio.create_task(house.end())
-        while "drain" not in app.life:
-            await asyncio.sleep(0.01)
+        await asyncio.wait_for(app.draining.wait(), SECONDS)
         assert (await house.get("/while")).headers["connection"] == "close"
         assert await asyncio.wait_for(reader.read(), SECONDS) == b""  # idle, so it is let go
         app.drained.set()
@@ -186,8 +193,7 @@ async def test_a_second_signal_waits_for_nothing(listener: socket.socket, table:
     app.drained.clear()
     async with running(app, Seat(table, table.claim()), listener.dup()) as house:
         ending = asyncio.create_task(house.end())
-        while "drain" not in app.life:
-            await asyncio.sleep(0.01)
+        await asyncio.wait_for(app.draining.wait(), SECONDS)
         house.server.force_exit = True
         await asyncio.wait_for(ending, SECONDS)
 
@@ -196,17 +202,19 @@ async def test_a_request_that_comes_behind_an_answer_under_way_is_the_last_one(
     listener: socket.socket, table: WorkerTable
 ) -> None:
     app = App()
-    async with running(app, Seat(table, table.claim()), listener.dup()) as house:
-        async with connected(house.port) as (reader, writer), connected(house.port) as (half, begun):
-            writer.write(head("GET", "/slow") + head("GET", "/next"))
-            begun.write(b"GET /half HTTP/1.1\r\n")
-            await asyncio.wait_for(app.asked.wait(), SECONDS)
-            ending = asyncio.create_task(house.end())
-            while "leave" not in app.life:
-                await asyncio.sleep(0.01)
-            app.answer.set()
-            answers = [await asyncio.wait_for(read_answer(reader), SECONDS) for _ in range(2)]
-            assert [answer.headers.get("connection") for answer in answers] == [None, "close"]
-            begun.write(b"Host: x\r\n\r\n")
-            assert (await asyncio.wait_for(read_answer(half), SECONDS)).headers["connection"] == "close"
-            await ending
+    async with (
+        running(app, Seat(table, table.claim()), listener.dup()) as house,
+        connected(house.port) as (reader, writer),
+        connected(house.port) as (half, begun),
+    ):
+        writer.write(head("GET", "/slow") + head("GET", "/next"))
+        begun.write(b"GET /half HTTP/1.1\r\n")
+        await asyncio.wait_for(app.asked.wait(), SECONDS)
+        ending = asyncio.create_task(house.end())
+        await asyncio.wait_for(app.left.wait(), SECONDS)
+        app.answer.set()
+        answers = [await asyncio.wait_for(read_answer(reader), SECONDS) for _ in range(2)]
+        assert [answer.headers.get("connection") for answer in answers] == [None, "close"]
+        begun.write(b"Host: x\r\n\r\n")
+        assert (await asyncio.wait_for(read_answer(half), SECONDS)).headers["connection"] == "close"
+        await ending

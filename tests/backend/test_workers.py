@@ -8,13 +8,18 @@ import json
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from structlog.testing import capture_logs
 
+from backend.workers import Workers
+from tests.backend.worker_parent import WORKER
 from tests.e2e.service import ROOT
 
 SECONDS = 30
@@ -221,3 +226,53 @@ async def test_a_worker_that_ignores_its_parents_death_is_ended_all_the_same(sta
     parent.process.kill()
     _, alive = await asyncio.to_thread(psutil.wait_procs, workers, timeout=SECONDS)
     assert not alive
+
+
+def here(kind: str, orders: list[tuple[str, int, Any]]) -> tuple[int, list[Any]]:
+    """Be the parent: the exit status, and what it logged. Each order is given when that event was logged so often; it
+    is a signal to the parent, or to be called with the ids of those that started.
+    """
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    parent = Workers(2, [], environment, 20.0, (*WORKER, kind))
+    with capture_logs() as logged:
+
+        def give() -> None:
+            for event, count, order in orders:
+                while [line["event"] for line in logged].count(event) < count:
+                    time.sleep(0.02)
+                if callable(order):
+                    order([line["worker"] for line in logged if line["event"] == "worker started"])
+                else:
+                    os.kill(os.getpid(), order)
+
+        giver = threading.Thread(target=give, daemon=True)
+        giver.start()
+        status = parent.run()
+        giver.join(SECONDS)
+    return status, logged
+
+
+def test_a_whole_life() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    status, logged = here(
+        "good",
+        [
+            ("worker ready", 2, lambda pids: os.kill(pids[0], signal.SIGKILL)),
+            ("worker ready", 3, signal.SIGHUP),
+            ("worker ended", 2, signal.SIGTTIN),
+            ("worker ready", 6, signal.SIGTTOU),
+            ("worker ended", 3, signal.SIGTERM),
+        ],
+    )
+    events = [line["event"] for line in logged]
+    assert status == 0
+    assert events.count("worker started") == 6
+    assert events.count("worker ended") == 5
+    assert [line["signal"] for line in logged if line["event"] == "a worker died"] == ["SIGKILL"]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_life_that_does_not_begin() -> None:
+    status, logged = here("fails", [])
+    assert status == 3
+    assert "the service ends: the workers do not start" in [line["event"] for line in logged]

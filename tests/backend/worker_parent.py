@@ -19,14 +19,16 @@ from backend.worker import end_with
 from backend.worker_table import Stage, WorkerTable
 
 
+WORKER = ("-m", "tests.backend.worker_parent", "--worker")
+
+
 def parent(kind: str, seconds: float) -> int:
     structlog.configure(processors=[structlog.processors.JSONRenderer()], logger_factory=_Flushed)
     workers.SETTLED_SECONDS = 0.5
     workers.LONGEST_PAUSE_SECONDS = 0.05
     workers.HUNG_SECONDS = 0.5
     workers.READY_SECONDS = 1.0
-    command = ("-m", "tests.backend.worker_parent", "--worker", kind)
-    return workers.Workers(2, [], os.environ, seconds, command).run()
+    return workers.Workers(2, [], os.environ, seconds, (*WORKER, kind)).run()
 
 
 class _Flushed:

@@ -232,7 +232,7 @@ def main(out: Path) -> None:
         [*NAMESPACES, "--net", sys.executable, str(script), str(described)], stdout=subprocess.PIPE, check=False
     )
     (out / "report.json").write_bytes(report.stdout)
-    run("cp", "--archive", built.root / "opt/askgraph", out / "venv")
+    shutil.move(built.root / "opt/askgraph", out / "venv")
     raise SystemExit(report.returncode)
 
 

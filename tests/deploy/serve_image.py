@@ -4,6 +4,7 @@ replay_image.py calls it in a network, mount and process namespace of its own. R
 each VOLUME (with what the image has there); the image's user, no capability, none to be had; no network but loopback.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -74,8 +75,12 @@ def furnish(root: Path, volumes: list[str]) -> None:
 
 def processes() -> list[dict[str, str]]:
     """What /proc says of each process, as proc(5) names it."""
-    texts = [status.read_text("utf-8") for status in Path("/proc").glob("[0-9]*/status")]
-    return [dict(line.split(":", 1) for line in text.splitlines() if ":" in line) for text in texts]
+    found = []
+    for status in Path("/proc").glob("[0-9]*/status"):
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError):  # one that has just ended
+            text = status.read_text("utf-8")
+            found.append(dict(line.split(":", 1) for line in text.splitlines() if ":" in line))
+    return found
 
 
 class Container:
@@ -87,14 +92,10 @@ class Container:
             "/usr/bin/env", f"--chdir={image['at']}",
         ]  # fmt: skip
         self._image = image
-        first = [
-            "unshare",
-            "--pid",
-            "--fork",
-            "--kill-child",
-            *self._enter,
-            *image["command"],
-        ]  # as process 1 of its own
+        # As process 1 of its own, with a /proc that says so.
+        proc = f'mount -t proc proc {image["root"]}/proc && exec "$@"'
+        first = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", proc, "sh"]
+        first += [*self._enter, *image["command"]]
         self.process = subprocess.Popen(first, env=image["environment"], stdout=sys.stderr, start_new_session=True)
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
@@ -125,7 +126,9 @@ class Container:
         )
 
     def stop(self) -> int | None:
-        """The exit status after the image's stop signal to process 1; None: it had to be killed."""
+        """The exit status, after the image's stop signal to process 1 where it still runs; None: it had to be killed."""
+        if self.process.poll() is not None:
+            return self.process.returncode
         (first,) = (int(one["Pid"]) for one in processes() if int(one["PPid"]) == self.process.pid)
         os.kill(first, signal.Signals[self._image["stop_signal"]])
         try:

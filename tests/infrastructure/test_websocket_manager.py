@@ -237,6 +237,23 @@ async def test_draining_closes_idle_connections_and_leaves_busy_ones_their_time(
     assert busy_peer.closed == (RESTARTING, "restarting: reconnect")
 
 
+async def test_draining_asks_each_connection_once_to_let_go_of_what_it_can() -> None:
+    manager = make()
+    connection, peer = opened(manager)
+    connection.busy = True
+    asked: list[str] = []
+
+    def let_go() -> None:
+        asked.append(connection.id)
+        connection.busy = False
+
+    connection.on_drain = let_go
+    manager.drain()
+    manager.drain()
+    assert asked == [connection.id]
+    assert peer.closed == (RESTARTING, "restarting: reconnect")
+
+
 async def test_a_credential_that_runs_out_closes_the_connection_with_4401() -> None:
     connection, peer = opened(make())
     connection.admit("login:1", time.time() + 0.02)

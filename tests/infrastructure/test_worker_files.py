@@ -146,6 +146,19 @@ async def test_a_service_begins_at_nothing_again(start: Start) -> None:
     assert counted(await (await start()).say("count 1")) == {1}
 
 
+def test_who_gets_a_dead_ones_id_begins_with_nothing_of_its_gauges(tmp_path: Path) -> None:
+    parent = WorkerFiles(tmp_path)  # somebody lives
+    os.rename(tmp_path / f"{os.getpid()}.alive", tmp_path / "1.alive")
+    write(tmp_path / f"counter_{os.getpid()}.db", ("things", "things_total", {}, 2.0))
+    write(tmp_path / f"gauge_livesum_{os.getpid()}.db", ("open", "open", {}, 3.0))
+    files = WorkerFiles(tmp_path)
+    assert 1 in files.living
+    assert {file.name for file in tmp_path.glob("*.db")} == {"counter_0.db"}
+    assert values(parse_text, files.text(CollectorRegistry(), False).decode()) == {("things_total",): 2.0}
+    files.close()
+    parent.close()
+
+
 def test_the_sums_are_the_librarys_own(tmp_path: Path) -> None:
     local = CollectorRegistry()
     Info("app", "The service.", registry=local).info({"version": "1"})

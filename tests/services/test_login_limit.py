@@ -50,7 +50,7 @@ async def test_the_defaults_are_twenty_for_an_address_and_thirty_for_a_name() ->
 
 
 async def test_the_failures_at_all_workers_count_together(link: RedisLink) -> None:
-    one, two = (LoginLimit(per_address=4, per_name=4, shared=RateWindows(link)) for _ in range(2))
+    one, two = (LoginLimit(per_address=4, per_name=4, shared=RateWindows(link, wait_seconds=5)) for _ in range(2))
     for n in range(4):
         await (one, two)[n % 2].failed("192.0.2.1", f"user{n}")
         await (two, one)[n % 2].failed(f"192.0.2.1{n}", "ada")

@@ -60,7 +60,9 @@ class WorkerRepository:
         await self._session.execute(insert.on_conflict_do_update(index_elements=["id"], set_={"expires_at": until}))
 
     async def leave(self, worker: str) -> None:
-        """What it has left is anybody's, at once."""
+        """What it has left is anybody's, at once. That it was begun here is not held against it."""
+        mine = update(Run).where(Run.worker == worker, Run.outcome.is_(None)).values(attempts=Run.attempts - 1)
+        await self._session.execute(mine.execution_options(synchronize_session=False))
         await self._session.execute(delete(Worker).where(Worker.id == worker))
 
     async def forget_dead(self, seconds: float) -> None:

@@ -36,7 +36,7 @@ async def two_workers(server: ValkeyServer) -> AsyncIterator[list[tuple[RedisLin
     links = [RedisLink(f"{server.connection_url}/0", timeout=5.0, probe_seconds=0.02) for _ in range(2)]
     for link in links:
         await link.open()
-    yield [(link, counter(RateWindows(link))) for link in links]
+    yield [(link, counter(RateWindows(link, wait_seconds=5))) for link in links]
     for link in links:
         await link.aclose()
 
@@ -49,7 +49,7 @@ async def there_again(link: RedisLink) -> None:
 
 
 async def test_two_workers_count_together(link: RedisLink) -> None:
-    one, two = (counter(RateWindows(link)) for _ in range(2))
+    one, two = (counter(RateWindows(link, wait_seconds=5)) for _ in range(2))
     assert await hits(one, 3) == [True] * 3
     assert await hits(two, 4) == [True] * 3 + [False]
     assert not (await one.hit("ada")).allowed
@@ -57,7 +57,7 @@ async def test_two_workers_count_together(link: RedisLink) -> None:
 
 
 async def test_what_is_left_is_what_the_library_says(link: RedisLink) -> None:
-    windows = RateWindows(link)
+    windows = RateWindows(link, wait_seconds=5)
     own = counter(windows)
     library = SlidingWindowCounterRateLimiter(windows._storage)
     for left in range(5, 1, -1):
@@ -83,7 +83,7 @@ async def test_the_window_before_counts_by_the_share_that_still_overlaps(link: R
 
 
 async def test_a_look_counts_nothing_and_sees_what_another_worker_counted(link: RedisLink) -> None:
-    one, two = (counter(RateWindows(link)) for _ in range(2))
+    one, two = (counter(RateWindows(link, wait_seconds=5)) for _ in range(2))
     await hits(one, 6)
     for _ in range(3):
         assert not (await two.look("ada")).allowed
@@ -98,7 +98,7 @@ async def test_many_at_once_are_counted_exactly_and_need_few_connections(link: R
 
 
 async def test_a_server_that_forgot_the_scripts_is_told_them_again(link: RedisLink) -> None:
-    own = counter(RateWindows(link))
+    own = counter(RateWindows(link, wait_seconds=5))
     await link.client.script_flush()
     assert (await own.hit("ada")).remaining == 5
     assert (await own.hit("ada")).remaining == 4
@@ -145,6 +145,22 @@ async def test_one_that_does_not_answer_is_waited_for_once() -> None:
     server.stop()
 
 
+async def test_a_process_that_was_busy_itself_does_not_blame_redis(link: RedisLink) -> None:
+    own = counter(RateWindows(link, wait_seconds=0.1))
+    for turns in range(6):
+        hit = asyncio.create_task(own.hit("ada"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        be_busy(0.3)
+        assert (await hit).allowed
+        assert link.available
+
+
+def be_busy(seconds: float) -> None:
+    """Hold up the whole process."""
+    time.sleep(seconds)
+
+
 async def test_one_that_is_full_counts_as_away() -> None:
     server = valkey_server()
     async with two_workers(server) as ((link, own), _):
@@ -159,7 +175,7 @@ async def test_one_that_is_full_counts_as_away() -> None:
 
 
 async def test_a_caller_can_be_counted_alone_again(link: RedisLink) -> None:
-    own = counter(RateWindows(link))
+    own = counter(RateWindows(link, wait_seconds=5))
     await hits(own, 2)
     own.share(None)
     await link.aclose()
