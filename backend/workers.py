@@ -27,7 +27,7 @@ LOOP_OF_DEATHS = 5  # so many that died young in a row, and nobody who serves: s
 LONGEST_PAUSE_SECONDS = 30.0
 READY_SECONDS = 300.0  # what a replacement has to load the knowledge
 HUNG_SECONDS = 60.0  # an event loop that stands still for so long will not go on
-EXTRA_SECONDS = 20.0  # for ending, besides the grace that runs have
+EXTRA_SECONDS = 14.0  # for ending, besides the grace that runs have; less than orchestrators are told to give
 FAILED = 3  # the exit status where workers cannot serve; uvicorn's own of a start that failed
 
 ORDERS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGCHLD)

@@ -114,6 +114,9 @@ class MemoryEventLog:
     async def take_over(self, run_id: str, fence: int) -> int:
         raise NotFound(NO_RUN)
 
+    def release(self, run_id: str) -> None:
+        """There is nobody who could go on with it."""
+
     async def settle(self, run_id: str) -> None:
         """All that was appended is delivered."""
 

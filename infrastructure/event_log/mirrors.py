@@ -9,18 +9,14 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-import structlog
-
 from infrastructure.errors import NotFound
 from infrastructure.event_log.memory import NO_RUN, MemoryEventLog
-from infrastructure.event_log.scripts import CHECK, FETCH
+from infrastructure.event_log.scripts import FETCH
 from infrastructure.event_log.stored import NAME, StoredRun, decode_batch, decode_run, keys
-from infrastructure.redis.link import RedisAway, RedisLink
+from infrastructure.redis.link import RedisLink
 from infrastructure.redis.streams import Item, Streams
 
-log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 UNREAD_SECONDS = 60.0
-CHECK_SECONDS = 5.0  # so long silent, a run is looked at: it may have another writer, and its stream another beginning
 
 
 @dataclass(slots=True)
@@ -31,38 +27,25 @@ class _Mirror:
 
 
 class Mirrors:
-    """The readers' side of the log in Redis. All calls are made on the event loop's thread.
-
-    `on_vanished` is told of a run that is silent and that Redis does not have (any more), as often as it is looked at.
-    """
+    """The readers' side of the log in Redis. All calls are made on the event loop's thread."""
 
     def __init__(
-        self, link: RedisLink, streams: Streams, memory: MemoryEventLog, *, monotonic: Callable[[], float],
-        on_vanished: Callable[[str], None],
-    ) -> None:  # fmt: skip
+        self, link: RedisLink, streams: Streams, memory: MemoryEventLog, *, monotonic: Callable[[], float]
+    ) -> None:
         self._link = link
         self._streams = streams
         self._memory = memory
         self._monotonic = monotonic
-        self._on_vanished = on_vanished
         self._mirrors: dict[str, _Mirror] = {}
         self._doubtful: set[str] = set()
-        self._doubt = asyncio.Event()
-        self._tending: asyncio.Task[None] | None = None
-        link.listen(self._on_link)
+        self.in_doubt = asyncio.Event()
 
     @property
     def names(self) -> list[str]:
         """The mirrored runs that have not ended."""
         return list(self._mirrors)
 
-    def start(self) -> None:
-        self._tending = asyncio.create_task(self._tend(), name="event log mirrors")
-
-    async def aclose(self) -> None:
-        if self._tending is not None:
-            self._tending.cancel()
-            await asyncio.gather(self._tending, return_exceptions=True)
+    def close(self) -> None:
         for run_id in self.names:
             self.leave(run_id)
 
@@ -137,40 +120,10 @@ class Mirrors:
         """Fetch it once more; until then nothing of it is taken."""
         self._streams.leave(keys(self._link.prefix, run_id)[1])
         self._doubtful.add(run_id)
-        self._doubt.set()
+        self.in_doubt.set()
 
-    def _on_link(self, available: bool) -> None:
-        if available:
-            for mirror in self._mirrors.values():
-                mirror.news_at = float("-inf")
-            self._doubt.set()
-
-    async def _tend(self) -> None:
-        while True:
-            try:
-                async with asyncio.timeout(CHECK_SECONDS):
-                    await self._doubt.wait()
-            except TimeoutError:
-                self._drop_unread()
-            self._doubt.clear()
-            if not self._link.available:
-                continue
-            try:
-                await self._check_silent()
-                for run_id in tuple(self._doubtful):
-                    await self._fetch_again(run_id)
-            except RedisAway:
-                continue
-            except Exception as error:  # the edge of the task: the other mirrors are to go on
-                log.exception("mirrored runs could not be looked at", error=type(error).__name__)
-
-    async def _fetch_again(self, run_id: str) -> None:
-        with suppress(NotFound):  # its writer sends it anew, or the next one does
-            stored = await self.fetch(run_id)
-            if run_id in self._mirrors:
-                self.take(run_id, stored)
-
-    def _drop_unread(self) -> None:
+    def drop_unread(self) -> None:
+        """Let go of runs that nobody reads."""
         now = self._monotonic()
         for run_id, mirror in tuple(self._mirrors.items()):
             if self._memory.watched(run_id):
@@ -179,19 +132,33 @@ class Mirrors:
                 self.leave(run_id)
                 self._memory.drop(run_id)
 
-    async def _check_silent(self) -> None:
-        """Look whether runs from which nothing is heard are still written by whom they were, and do not go back."""
-        now = self._monotonic()
-        silent = [run_id for run_id, mirror in self._mirrors.items() if now - mirror.news_at > CHECK_SECONDS]
-        if not silent:
+    def doubt_all(self) -> None:
+        """Redis was away: what is heard no more may have changed."""
+        for mirror in self._mirrors.values():
+            mirror.news_at = float("-inf")
+        self.in_doubt.set()
+
+    def silent(self, seconds: float) -> list[str]:
+        """The runs from which nothing was heard for so long."""
+        before = self._monotonic() - seconds
+        return [run_id for run_id, mirror in self._mirrors.items() if mirror.news_at < before]
+
+    def seen(self, run_id: str, fence: int | None, seq: int) -> None:
+        """Redis has a run under this fence, with frames up to `seq`, or, with None, does not have it."""
+        mirror = self._mirrors.get(run_id)
+        if mirror is None or fence is None:  # its writer sends it anew, or the next one does
             return
-        names = [keys(self._link.prefix, run_id)[0] for run_id in silent]
-        replies = await self._link.ask(lambda client: CHECK(client.execute_command, names))
-        for run_id, (fence, seq) in zip(silent, replies, strict=True):
-            mirror = self._mirrors.get(run_id)
-            if mirror is None:
-                continue
-            if fence is None:
-                self._on_vanished(run_id)
-            elif int(fence) != mirror.fence or int(seq) > self._memory.last_seq(run_id):
-                self._look_again(run_id)
+        if fence != mirror.fence or seq > self._memory.last_seq(run_id):
+            self._look_again(run_id)
+
+    async def fetch_doubtful(self) -> None:
+        """Fetch the runs once more of which nothing is taken until then.
+
+        Raises:
+            RedisAway: not all were fetched.
+        """
+        for run_id in tuple(self._doubtful):
+            with suppress(NotFound):  # its writer sends it anew, or the next one does
+                stored = await self.fetch(run_id)
+                if run_id in self._mirrors:
+                    self.take(run_id, stored)

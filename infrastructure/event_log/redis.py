@@ -18,6 +18,7 @@ from infrastructure.event_log.mirrors import Mirrors
 from infrastructure.event_log.scripts import TAKE
 from infrastructure.event_log.sender import Sender
 from infrastructure.event_log.stored import NAME, StoredRun, decode_run, keys
+from infrastructure.event_log.watch import Watch
 from infrastructure.event_log.writing import Writing
 from infrastructure.redis.link import RedisAway, RedisLink
 from infrastructure.redis.streams import Streams
@@ -29,9 +30,8 @@ class RedisEventLog:
     """Fits the agents' `EventLog` port. All calls are made on the event loop's thread.
 
     `on_batch` is told of each call: its frames, and the seconds it took. `fenced` is called with a run that another
-    worker has taken from this one; what is appended to it from then on is dropped. `vanished` is called, every few
-    seconds, with a run that is read here, of which nothing more comes, and that Redis has lost: if it has ended, its
-    readers are waiting for `restore`.
+    worker has taken from this one; what is appended to it from then on is dropped. Where a run that is `followed`
+    has ended and Redis has lost its end, its readers wait for `restore`.
     """
 
     def __init__(
@@ -48,7 +48,6 @@ class RedisEventLog:
         on_batch: Callable[[int, float], None] = lambda frames, seconds: None,
     ) -> None:
         self.fenced: Callable[[str], None] = lambda run_id: None
-        self.vanished: Callable[[str], None] = lambda run_id: None
         self._link = link
         self._worker = uuid4().hex
         self._memory = MemoryEventLog(
@@ -59,24 +58,28 @@ class RedisEventLog:
             link, self._memory, worker=self._worker, max_run_bytes=max_run_bytes, ttl_seconds=ttl_seconds,
             on_fenced=self._on_fenced, on_batch=on_batch, monotonic=monotonic,
         )  # fmt: skip
-        self._mirrors = Mirrors(
-            link, streams, self._memory, monotonic=monotonic, on_vanished=lambda run_id: self.vanished(run_id)
-        )
+        self._mirrors = Mirrors(link, streams, self._memory, monotonic=monotonic)
+        self._watch = Watch(link, self._sender, self._mirrors)
         self._lost: OrderedDict[str, None] = OrderedDict()  # runs that another worker has taken from this one
 
     def start(self) -> None:
         """Begin to send and to follow. Before, frames are delivered here only."""
         self._sender.start()
-        self._mirrors.start()
+        self._watch.start()
 
     async def aclose(self) -> None:
         """Send what waits, for a short while, and end. Frames that come later are delivered here only."""
         await self._sender.aclose()
-        await self._mirrors.aclose()
+        await self._watch.aclose()
+        self._mirrors.close()
 
     def open(self, run_id: str, owner: str | None, seq: int = 0, answer: str = "", fence: int = 1) -> None:
-        if self._sender.writing(run_id) is not None or (self._is_here(run_id) and self._memory.finished(run_id)):
+        writing = self._sender.writing(run_id)
+        ended = self._is_here(run_id) and self._memory.finished(run_id)
+        if (writing is not None and writing.fence >= fence) or (ended and fence == 1):
             raise ValueError("this run has begun")
+        if ended:  # here only, while Redis was away
+            self._memory.drop(run_id)
         self._begin(run_id, owner, seq, answer, fence)
 
     def restore(self, run_id: str, owner: str | None, answer: str, terminal: Entry) -> None:
@@ -144,6 +147,10 @@ class RedisEventLog:
         self._write_on(run_id, fence, decode_run(reply))
         return self._memory.last_seq(run_id)
 
+    def release(self, run_id: str) -> None:
+        if (writing := self._sender.end(run_id)) is not None:
+            self._become_reader(writing)
+
     async def settle(self, run_id: str) -> None:
         await self._sender.settle(run_id)
 
@@ -166,6 +173,7 @@ class RedisEventLog:
         return self._memory.held_bytes
 
     def _begin(self, run_id: str, owner: str | None, seq: int = 0, answer: str = "", fence: int = 1) -> Writing:
+        self._sender.end(run_id)
         self._mirrors.leave(run_id)
         self._lost.pop(run_id, None)
         agreed = min(self._memory.last_seq(run_id), seq)
@@ -189,6 +197,10 @@ class RedisEventLog:
         self._sender.begin(writing)
 
     def _on_fenced(self, writing: Writing) -> None:
+        self._become_reader(writing)
+        self.fenced(writing.run_id)
+
+    def _become_reader(self, writing: Writing) -> None:
         run_id = writing.run_id
         self._lost[run_id] = None
         while len(self._lost) > REMEMBERED_FENCED:
@@ -197,7 +209,6 @@ class RedisEventLog:
             self._memory.drop(run_id)
         else:
             self._mirrors.doubt(run_id, writing.fence)
-        self.fenced(run_id)
 
     def _is_here(self, run_id: str) -> bool:
         try:

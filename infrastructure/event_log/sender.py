@@ -100,6 +100,26 @@ class Sender:
             self._settled.append(settled)
             await settled
 
+    def silent(self, seconds: float) -> list[str]:
+        """The runs to which nothing was added for so long."""
+        before = self._monotonic() - seconds
+        return [
+            run_id for run_id, writing in self._writing.items()
+            if writing.sent_at < before and run_id not in self._unsent and not writing.outbox
+        ]  # fmt: skip
+
+    def seen(self, run_id: str, fence: int | None, seq: int) -> None:
+        """Redis has a run under this fence, with frames up to `seq`, or, with None, does not have it."""
+        writing = self._writing.get(run_id)
+        if writing is None or run_id in self._unsent or writing.outbox:  # what is sent next tells as well
+            return
+        if fence is not None and fence > writing.fence:
+            self._fence(writing)
+        elif writing.seq > writing.since and (fence != writing.fence or seq != writing.sent):
+            writing.anew = True
+            self._unsent[run_id] = writing
+            self._news.set()
+
     def expire(self) -> None:
         """Forget ended runs that Redis would not keep any more."""
         now = self._monotonic()
@@ -183,11 +203,10 @@ class Sender:
         if self._writing.get(writing.run_id) is not writing:  # ended meanwhile
             return
         if reply == FENCED:
-            self.end(writing.run_id)
-            self._on_fenced(writing)
-            return
+            return self._fence(writing)
         if reply == APPENDED:
             writing.stored(portion, self._max_run_bytes)
+            writing.sent_at = self._monotonic()
             self._deliver(writing, writing.sent)
         else:
             writing.anew = True
@@ -195,6 +214,10 @@ class Sender:
             self._unsent[writing.run_id] = writing
         elif writing.ended_at is not None:
             self.end(writing.run_id)
+
+    def _fence(self, writing: Writing) -> None:
+        self.end(writing.run_id)
+        self._on_fenced(writing)
 
     def _deliver(self, writing: Writing, up_to: int) -> None:
         outbox = writing.outbox

@@ -45,7 +45,7 @@ class Writing:
     """`outbox` holds the frames that nobody has seen yet. What was delivered without Redis is in the memory's log."""
 
     __slots__ = ("_base", "_batches", "_size", "_trim", "anew", "ended_at", "fence", "outbox", "owner", "round",
-                 "run_id", "sent", "seq", "since")  # fmt: skip
+                 "run_id", "sent", "sent_at", "seq", "since")  # fmt: skip
 
     def __init__(self, run_id: str, owner: str | None, fence: int, seq: int) -> None:
         self.run_id = run_id
@@ -55,6 +55,7 @@ class Writing:
         self.anew = True  # Redis does not have it, or not so
         self.round = 0
         self.ended_at: float | None = None
+        self.sent_at = float("-inf")
         self.outbox: deque[Entry] = deque()
         self._batches: deque[_Batch] = deque()
         self._base = self._size = 0

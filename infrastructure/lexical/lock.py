@@ -1,6 +1,7 @@
 """A folder that one process at a time may write to, and folders beside it for the others."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -52,9 +53,23 @@ def own_folder(folder: Path) -> "tuple[Path, FolderLock] | None":
     """The first of `folder`, `folder-2`, `folder-3`, … that nobody has, which is this process's for as long as it holds
     the lock. A process that comes after one that ended finds what that one left. None where none can be had.
     """
-    for n in range(1, MOST_FOLDERS + 1):
-        place = folder if n == 1 else folder.with_name(f"{folder.name}-{n}")
+    for place in _places(folder):
         lock = FolderLock(place / LOCK_FILE)
         if lock.acquire():
             return place, lock
     return None
+
+
+def is_owned(folder: Path) -> bool:
+    """Whether a process has `folder`, or one of those beside it."""
+    for place in _places(folder):
+        lock = FolderLock(place / LOCK_FILE)
+        if place.is_dir() and not lock.acquire():
+            return True
+        lock.release()
+    return False
+
+
+def _places(folder: Path) -> Iterator[Path]:
+    yield folder
+    yield from (folder.with_name(f"{folder.name}-{n}") for n in range(2, MOST_FOLDERS + 1))

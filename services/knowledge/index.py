@@ -61,6 +61,10 @@ class Searchable(Protocol):
     async def mend(self) -> None:
         """Bring what processes share up to date with the database, where one may have died at it."""
 
+    @property
+    def torn(self) -> bool:
+        """Whether what processes share was not up to date when it was last looked at."""
+
 
 @dataclass(slots=True)
 class SyncReport:
@@ -161,13 +165,20 @@ class Indexer:
         while True:
             await asyncio.sleep(self._keeping.pause)
             try:
-                keeping = await self._keeping.take()
+                keeping = await self._take()
             except Exception as error:  # noqa: BLE001  the edge of the task: it must outlive a database that is away
                 _logger.warning("knowledge_folder_not_kept", error=type(error).__name__)
             else:
-                self._inherited |= keeping.fresh
+                self._inherited |= keeping.fresh or (self._search.torn and not self.writing)
                 if keeping.mine and (self._inherited or keeping.waiting):
                     self._asked.set()
+
+    async def _take(self) -> Keeping:
+        """Keep the folder, if nobody else does; not where it is missing, for then nobody's would be looked at."""
+        if self._keeping.alone or await asyncio.to_thread(self._folder.is_dir):
+            return await self._keeping.take()
+        await self._keeping.leave()
+        return Keeping(mine=False)
 
     async def _sync_and_go_on(self, *, anew: bool = False) -> None:
         try:
@@ -192,7 +203,7 @@ class Indexer:
             if self._behind:
                 await self._load()
             report = SyncReport()
-            keeping = await self._keeping.take()
+            keeping = await self._take()
             if keeping.mine:
                 async with self._keeping.held():
                     await self._look(keeping, report, anew, within, on_progress)

@@ -216,6 +216,12 @@ class PostgresSearch:
         """Look at the shared knowledge again: another process has changed it."""
         await self._after(self._served, partition)
 
+    @property
+    def torn(self) -> bool:
+        """Whether the tables lacked something of the shared knowledge when they were last looked at."""
+        size = self._shared.partitions.get(SHARED)
+        return self._loaded and size is not None and size.stored != (size.generation or 0)
+
     async def mend(self) -> None:
         """Bring the tables up to date with the database, where a process may have died at it."""
         if self._loaded:

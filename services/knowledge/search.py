@@ -236,6 +236,10 @@ class SearchIndex:
     async def mend(self) -> None:
         """There is nothing that processes share."""
 
+    @property
+    def torn(self) -> bool:
+        return False
+
     async def bring(self, partition: str) -> None:
         """Take in what other processes have changed of a partition that is in memory: what differs, or, where that
         cannot be told, the shared one as a whole; an owner's then leaves memory, and is read when it is searched.

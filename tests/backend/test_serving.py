@@ -81,7 +81,9 @@ def test_a_worker_serves_on_what_it_inherits(monkeypatch: pytest.MonkeyPatch, tm
         def start(self) -> None: ...
 
     def run(server: Server, sockets: Sequence[socket.socket]) -> None:
-        served.extend(each.getsockname()[:2] for each in sockets)
+        for each in sockets:
+            served.append(each.getsockname()[:2])
+            each.close()
         assert server._seat is not None
         server._seat.ready()
 

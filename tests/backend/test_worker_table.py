@@ -3,6 +3,9 @@
 import os
 import subprocess
 import sys
+import time
+
+import pytest
 
 from backend.accepting import Seat
 from backend.worker_table import CLOSED, ROWS, Stage, WorkerTable
@@ -24,6 +27,7 @@ def test_only_who_accepts_has_a_load() -> None:
     assert seats[0].lead == 0
     seats[0].open()
     seats[1].open()
+    seats[2].beat()
     assert [seat.alone for seat in seats] == [False] * 3
     seats[0].connected(3)
     seats[0].coming(2)
@@ -38,6 +42,21 @@ def test_only_who_accepts_has_a_load() -> None:
     table.free(0)
     assert table.loads(2) == []
     assert CLOSED < 0
+
+
+def test_one_whose_loop_stands_still_is_not_counted_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = WorkerTable()
+    seats = [Seat(table, table.claim()) for _ in range(2)]
+    for seat in seats:
+        seat.open()
+    seats[0].connected(3)
+    assert (seats[0].lead, seats[0].alone) == (3, False)
+    later = time.monotonic() + 2
+    monkeypatch.setattr("backend.worker_table.time.monotonic", lambda: later)
+    assert (seats[0].lead, seats[0].alone) == (0, True)
+    assert table.silent(1) >= 2
+    seats[1].beat()
+    assert (seats[0].lead, seats[0].alone) == (3, False)
 
 
 def test_it_is_the_same_page_in_another_process() -> None:

@@ -18,7 +18,6 @@ from backend import workers
 from backend.worker import end_with
 from backend.worker_table import Stage, WorkerTable
 
-
 WORKER = ("-m", "tests.backend.worker_parent", "--worker")
 
 

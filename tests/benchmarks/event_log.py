@@ -15,15 +15,13 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from uuid import uuid4
 
 import uvloop
 
 from infrastructure.event_log.entry import Entry
 from infrastructure.event_log.memory import MemoryEventLog
-from tests.infrastructure.event_log.workers import Log, until, worker
+from tests.infrastructure.event_log.workers import Log, worker
 from tests.valkey import valkey_server
 
 FRAMES = 64

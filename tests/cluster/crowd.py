@@ -138,8 +138,8 @@ async def _check_told(session: aiohttp.ClientSession, url: str, answer: Answer) 
     assert (told.text, told.error) == (answer.text, answer.error), f"{url} tells it otherwise: {answer}, {told}"
 
 
-def figures(answers: Sequence[Answer], moment: float | None = None) -> str:
-    """What is worth a line: also how long those who were cut off waited for their next frame since `moment`."""
+def figures(answers: Sequence[Answer]) -> str:
+    """What is worth a line: also how long those who lost their connection waited for a frame, at most."""
     counts = {
         "answers": len(answers),
         "rejoined": sum(answer.rejoined > 0 for answer in answers),
@@ -149,12 +149,11 @@ def figures(answers: Sequence[Answer], moment: float | None = None) -> str:
         "errors": sum(answer.error is not None for answer in answers),
     }
     line = ", ".join(f"{count} {name}" for name, count in counts.items())
-    if moment is not None and (waits := waits_since(answers, moment)):
-        line += f"; next frame after {statistics.median(waits):.1f} s, at most {max(waits):.1f} s"
+    if waits := waited(answers):
+        line += f"; without a frame {statistics.median(waits):.1f} s, at most {max(waits):.1f} s"
     return line
 
 
-def waits_since(answers: Sequence[Answer], moment: float) -> list[float]:
-    """Seconds from `moment` to the next frame, of those who lost their connection."""
-    waits = (answer.first_after(moment) for answer in answers if answer.rejoined)
-    return [wait for wait in waits if wait is not None]
+def waited(answers: Sequence[Answer]) -> list[float]:
+    """Seconds between two frames, the longest for each who lost the connection."""
+    return [answer.longest_wait for answer in answers if answer.rejoined]

@@ -68,8 +68,7 @@ class RejoiningClient:
 
     async def read(self, run_id: str, after: int = 0) -> Answer:
         """Read a run that is there already, behind that frame."""
-        progress = Progress(Answer("", "", self.session_id, run_id))
-        progress.after = after
+        progress = Progress(Answer("", "", self.session_id, run_id), after)
         async with asyncio.timeout(self._patience):
             while not progress.ended:
                 await self._attempt(progress)

@@ -48,6 +48,17 @@ def test_a_snapshot_stands_for_the_frames_of_a_gap() -> None:
     assert (progress.answer.text, progress.answer.gaps) == ("One two three.", 1)
 
 
+def test_a_reader_of_the_rest_has_the_rest_of_the_words() -> None:
+    rest = Progress(Answer("Why?", "asked-once", "chat-1", "run-1"), after=1)
+    for one in (word(2, "two."), complete(3, "One two.")):
+        rest.take(one)
+    assert rest.answer.text == "two."
+    rest = Progress(Answer("Why?", "asked-once", "chat-1", "run-1"), after=1)
+    rest.take(word(2, "three."))
+    with pytest.raises(Broken):
+        rest.take(complete(3, "One two."))
+
+
 def test_a_run_may_end_otherwise() -> None:
     assert took(frame(1, "error", code="storage_unavailable")).answer.error == "storage_unavailable"
     assert took(word(1, "One "), frame(2, "status", status="cancelled")).answer.error == "cancelled"

@@ -14,8 +14,12 @@ REASONS = {
         "CKV_K8S_40": "999 is the user of PostgreSQL's image, and owns what is on its volume",
     },
     "terraform": {},
-    "dockerfile": {},
-    "github_actions": {},
+    "dockerfile": {
+        "CKV_DOCKER_7": "the base image is an argument, one for both stages; its default names a version",
+    },
+    "github_actions": {
+        "CKV_GHA_7": "nothing is built from inputs: deploy.yml asks where to put which version, and checks its form",
+    },
 }
 """By framework: each check that is not met, and why."""
 NOWHERE = "http://127.0.0.1:9"

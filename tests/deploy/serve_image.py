@@ -126,7 +126,7 @@ class Container:
         )
 
     def stop(self) -> int | None:
-        """The exit status, after the image's stop signal to process 1 where it still runs; None: it had to be killed."""
+        """The exit status, after the image's stop signal where it still runs; None: it had to be killed."""
         if self.process.poll() is not None:
             return self.process.returncode
         (first,) = (int(one["Pid"]) for one in processes() if int(one["PPid"]) == self.process.pid)

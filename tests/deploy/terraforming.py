@@ -53,8 +53,9 @@ class Workspace:
         (self.folder / name).write_text(text, "utf-8")
 
     def plan(self, values: dict[str, Any], status: int = 0) -> str:
-        self.write("given.tfvars.json", json.dumps(values))
-        return self.run("plan", "-input=false", "-no-color", "-var-file=given.tfvars.json", status=status)
+        """With the variables' values in the environment, as secrets are to be given."""
+        given = {f"TF_VAR_{key}": each if isinstance(each, str) else json.dumps(each) for key, each in values.items()}
+        return self.run("plan", "-input=false", "-no-color", status=status, more=given)
 
     def outputs(self, source: str) -> dict[str, Any]:
         """The values of the outputs that `source` declares."""

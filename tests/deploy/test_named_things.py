@@ -127,6 +127,7 @@ def test_shellcheck_has_nothing_to_say() -> None:
 
 
 def test_every_yaml_file_can_be_read() -> None:
+    templates = {ROOT / "deploy" / "compose" / "traefik.yml"}  # Traefik's own, see test_proxies.py
     for file in DEPLOYED:
-        if file.suffix in (".yml", ".yaml"):
+        if file.suffix in (".yml", ".yaml") and file not in templates:
             assert list(yaml.safe_load_all(file.read_text("utf-8"))), file

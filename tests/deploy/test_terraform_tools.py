@@ -1,4 +1,4 @@
-"""What Terraform itself says, as far as it does without a provider: form, what variables refuse, what templates become."""
+"""What Terraform itself says without a provider: the files' form, what variables refuse, what templates become."""
 
 import re
 from pathlib import Path
@@ -76,7 +76,7 @@ def test_a_value_that_makes_no_sense_is_refused(variables: Workspace, name: str,
     told = variables.plan(GIVEN | {name: value}, status=1)
     assert "Invalid value for variable" in told
     assert f'variable "{name}"' in told
-    if blocks(TERRAFORM, "variable")[name].get("sensitive"):
+    if blocks(TERRAFORM, "variable")[name].get("ephemeral"):  # of others Terraform shows what it refuses
         assert str(value) not in told
 
 

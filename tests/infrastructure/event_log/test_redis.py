@@ -24,8 +24,8 @@ from tests.infrastructure.event_log.workers import (
     texts,
     until,
     word,
-    worker,
     words,
+    worker,
 )
 
 
@@ -85,9 +85,7 @@ async def test_frames_that_wait_for_one_call_share_the_next(redis_url: str, pref
 
 
 @pytest.mark.parametrize("max_frames", [3, 60])
-async def test_readers_that_change_workers_get_every_frame_once(
-    redis_url: str, prefix: str, max_frames: int
-) -> None:
+async def test_readers_that_change_workers_get_every_frame_once(redis_url: str, prefix: str, max_frames: int) -> None:
     chance = random.Random(max_frames)
     options: dict[str, Any] = {"max_run_bytes": max_frames * (10 + ENTRY_OVERHEAD_BYTES)}
     async with worker(redis_url, prefix, **options) as a, worker(redis_url, prefix, **options) as b:
@@ -290,7 +288,7 @@ async def test_a_mirror_that_nobody_reads_is_dropped_and_found_anew(redis_url: s
         async with aclosing(b.log.read("read")) as reader:
             await anext(reader)
             now = UNREAD_SECONDS + 1
-            b.log._mirrors._drop_unread()
+            b.log._mirrors.drop_unread()
             assert b.log.followed == ["read"]
             with pytest.raises(NotFound):
                 b.log.owner("unread")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from infrastructure.lexical.lock import is_owned
 from infrastructure.lexical.tantivy import MAX_QUERY_TERMS, LexicalDocument, LexicalIndex
 
 BEES = LexicalDocument(1, "d-bees", "Bees", "Food > Honey", "Bees make honey from the nectar of flowers.")
@@ -89,6 +90,7 @@ def test_who_finds_the_folder_taken_has_the_next_one(tmp_path: Path) -> None:
     second.update([], [WASPS], generation=5)
     assert (rows(second, "wasp"), rows(first, "wasp")) == ([2], [])
     first.close()
+    assert is_owned(folder), "by the second, beside it"
     again = LexicalIndex(folder)
     assert (again.generation, rows(again, "honey")) == (1, [1])
     second.close()
@@ -96,6 +98,7 @@ def test_who_finds_the_folder_taken_has_the_next_one(tmp_path: Path) -> None:
     assert (after.generation, rows(after, "wasp")) == (5, [2])
     after.close()
     again.close()
+    assert not is_owned(folder)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["index", "index-2"]
 
 

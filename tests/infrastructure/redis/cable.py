@@ -30,7 +30,11 @@ class Cable:
         if not self._whole:
             writer.close()
             return
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        try:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        except OSError:  # there is no server
+            writer.close()
+            return
         self._writers |= {writer, far_writer}
         await asyncio.gather(_pass_on(reader, far_writer), _pass_on(far_reader, writer))
         self._writers -= {writer, far_writer}
@@ -53,7 +57,9 @@ async def cable_to(url: str) -> AsyncIterator[Cable]:
     cable = Cable(int(url.rpartition(":")[2].partition("/")[0]))
     server = await asyncio.start_server(cable.carry, "127.0.0.1", 0)
     cable.url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
-    yield cable
-    cable.cut()
-    server.close()
-    await server.wait_closed()
+    try:
+        yield cable
+    finally:
+        cable.cut()
+        server.close()
+        await server.wait_closed()

@@ -72,7 +72,7 @@ async def test_what_is_left_is_what_the_library_says(link: RedisLink) -> None:
 
 async def test_the_window_before_counts_by_the_share_that_still_overlaps(link: RedisLink) -> None:
     short = RateLimitItemPerSecond(100, 1)
-    own = counter(RateWindows(link), short)
+    own = counter(RateWindows(link, wait_seconds=5), short)
     await hits(own, 100)
     async with asyncio.timeout(20):  # as the old hits weigh less and less, one after the other is taken again
         while not (standing := await own.hit("ada")).allowed:
@@ -91,7 +91,7 @@ async def test_a_look_counts_nothing_and_sees_what_another_worker_counted(link: 
 
 
 async def test_many_at_once_are_counted_exactly_and_need_few_connections(link: RedisLink) -> None:
-    own = counter(RateWindows(link), RateLimitItemPerSecond(150, 600))
+    own = counter(RateWindows(link, wait_seconds=5), RateLimitItemPerSecond(150, 600))
     taken = await asyncio.gather(*(own.hit("ada") for _ in range(200)))
     assert sum(standing.allowed for standing in taken) == 150
     assert link.available

@@ -75,6 +75,7 @@ async def test_another_prefix_hears_nothing_and_other_kinds_are_for_others(redis
 
 async def test_a_handler_that_fails_keeps_nobody_from_hearing(redis_url: str, prefix: str) -> None:
     async with listening(redis_url, prefix) as a:
+
         def fail(data: Mapping[str, str]) -> None:
             raise KeyError("secret")
 

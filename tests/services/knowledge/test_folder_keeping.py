@@ -1,6 +1,7 @@
 """Several processes over one knowledge folder: one takes it in, and another goes on when that one is gone."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -189,6 +190,27 @@ async def test_one_that_has_lost_the_folder_does_not_disturb_the_other(url: str,
             assert (await session.execute(text("SELECT count(*) FROM document"))).scalar_one() == 1
 
 
+async def test_who_has_no_folder_leaves_it_to_others(url: str, tmp_path: Path) -> None:
+    async with open_worker(url, tmp_path / "none") as one, open_worker(url, tmp_path / "folder") as other:
+        await one.indexer.sync()
+        os.rmdir(one.folder)
+        other.write("walrus.md", "The walrus is called Theodore.")
+        assert (await other.indexer.sync()).elsewhere
+        assert (await one.indexer.start()).elsewhere
+        assert one.indexer.loaded
+        assert (await other.indexer.sync()).added == ["walrus.md"]
+
+
+async def test_tables_that_lack_something_are_mended(url: str, tmp_path: Path) -> None:
+    async with open_worker(url, tmp_path / "folder", postgres=True, lease=0.2) as one:
+        await one.indexer.start()
+        one.begin()
+        await one.add(SHARED, "walrus.txt", "The walrus is called Theodore.", publish=False)
+        one.write("cow.md", "The cow is called Berta.")
+        await one.sees("cow", "cow.md")
+        await until(lambda: _is_whole(one))
+
+
 async def test_reindexing_is_asked_of_whoever_keeps_the_folder(url: str, tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     async with open_worker(url, folder, lease=LEASE) as one, open_worker(url, folder, lease=LEASE) as other:
@@ -232,6 +254,10 @@ async def _takes_in(worker: Worker) -> bool:
 
 async def _generation(worker: Worker, wanted: int) -> bool:
     return await worker.generation() == wanted
+
+
+async def _is_whole(worker: Worker) -> bool:
+    return await worker.search.version([SHARED]) is not None
 
 
 async def _served(worker: Worker) -> bool:

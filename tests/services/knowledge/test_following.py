@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -331,7 +332,7 @@ async def test_an_index_of_another_database_is_built_anew(url: str, another_url:
 
 
 async def test_with_sqlite_there_is_nobody_to_follow(tmp_path: Path, sqlite_template: Path) -> None:
-    (tmp_path / "test.db").write_bytes(sqlite_template.read_bytes())
+    shutil.copy(sqlite_template, tmp_path / "test.db")
     async with open_worker(f"sqlite:///{tmp_path}/test.db", tmp_path / "folder") as alone:
         alone.write("walrus.md", "The walrus is called Theodore.")
         await alone.indexer.start()

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -88,10 +89,10 @@ async def test_two_processes_share_a_data_folder(url: str, tmp_path: Path) -> No
             assert process.stdout is not None
             lines = [line.decode().split() async for line in _until_found(process.stdout)]
             assert lines[-1] == ["found", "walrus.md"]
-        assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["index", "index-2", "knowledge"]
+        assert sorted(entry.name for entry in os.scandir(tmp_path)) == ["index", "index-2", "knowledge"]
         begun[0].kill()
-        await begun[1].communicate()
-        await begun[0].communicate()
+        for process in begun:
+            await process.communicate(b"")
 
 
 async def _begin(url: str, folder: Path, index: Path) -> asyncio.subprocess.Process:

@@ -14,7 +14,8 @@ async def main(url: str, folder: str, index: str, word: str) -> None:
     async with open_worker(url, Path(folder), Path(index)) as worker:
         await worker.indexer.start()
         await worker.follower.look()
-        print("found", *await worker.found(word), flush=True)
+        sys.stdout.write(f"found {' '.join(await worker.found(word))}\n")
+        sys.stdout.flush()
         await asyncio.to_thread(sys.stdin.read)
 
 

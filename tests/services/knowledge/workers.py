@@ -1,6 +1,7 @@
 """Processes over one database, each with an index of its own, as tests of several workers need them."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -145,7 +146,7 @@ async def open_worker(
 ) -> AsyncIterator[Worker]:
     """A process with a pool of one connection. `options` are the indexer's."""
     database = Database(open_engine(url, pool_size=1))
-    folder.mkdir(exist_ok=True)
+    os.makedirs(folder, exist_ok=True)
     embeddings = Counted()
     await embeddings.open()
     source = StoredChunks(database, embeddings.model, embeddings.dimensions)
