@@ -17,6 +17,7 @@ from infrastructure.redis.link import RedisLink
 from infrastructure.redis.streams import Item, Streams
 
 UNREAD_SECONDS = 60.0
+FETCHES_AT_ONCE = 8
 
 
 @dataclass(slots=True)
@@ -38,6 +39,7 @@ class Mirrors:
         self._monotonic = monotonic
         self._mirrors: dict[str, _Mirror] = {}
         self._doubtful: set[str] = set()
+        self._turns = asyncio.Semaphore(FETCHES_AT_ONCE)
         self.in_doubt = asyncio.Event()
 
     @property
@@ -72,7 +74,8 @@ class Mirrors:
         if not NAME.fullmatch(run_id):
             raise NotFound(NO_RUN)
         names = keys(self._link.prefix, run_id)
-        reply = await self._link.ask(lambda client: FETCH(client.execute_command, names))
+        async with self._turns:  # outside the time limit: many clients come back at once after a restart
+            reply = await self._link.ask(lambda client: FETCH(client.execute_command, names))
         if reply is None:
             raise NotFound(NO_RUN)
         return decode_run(reply)

@@ -2,6 +2,7 @@
 
 import asyncio
 import statistics
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Self
 from uuid import uuid4
@@ -151,7 +152,8 @@ def figures(answers: Sequence[Answer]) -> str:
     line = ", ".join(f"{count} {name}" for name, count in counts.items())
     if waits := waited(answers):
         line += f"; without a frame {statistics.median(waits):.1f} s, at most {max(waits):.1f} s"
-    return line
+    reasons = Counter(loss.split(" at frame")[0] for answer in answers for loss in answer.losses)
+    return f"{line} {dict(reasons) or ''}".rstrip()
 
 
 def waited(answers: Sequence[Answer]) -> list[float]:

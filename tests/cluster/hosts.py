@@ -198,6 +198,7 @@ class App:
             "MODEL_FALLBACKS": "none",
             "TRUSTED_PROXIES": EDGE,
             "WS_HEARTBEAT_SECONDS": str(BEAT_SECONDS),
+            "SSE_COMMENT_SECONDS": str(BEAT_SECONDS),
             "WS_MAX_CONNECTIONS_PER_ADDRESS": "2000",
             "RATE_LIMIT_REQUESTS_PER_MINUTE": "1000000",
         }

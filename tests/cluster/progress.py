@@ -16,8 +16,8 @@ class Answer:
     """What came of a question. `text` is what the words say together, as the last frame says it, too.
 
     `frames` are the run's, from the last `restarted` on; `error` is the code of a run that ended so. `rejoined` counts
-    the connections after the first, `refused` the times that the client was told to try again. `arrivals` are the
-    times of all frames by `time.monotonic()`, also of those that a restart made void.
+    the connections after the first, each for one of `losses`; `refused` the times that the client was told to try again.
+    `arrivals` are the times of all frames by `time.monotonic()`, also of those that a restart made void.
     """
 
     question: str
@@ -32,6 +32,7 @@ class Answer:
     gaps: int = 0
     error: str | None = None
     arrivals: list[float] = field(default_factory=list)
+    losses: list[str] = field(default_factory=list)
 
     @property
     def longest_wait(self) -> float:

@@ -82,8 +82,9 @@ class RejoiningClient:
             return
         except Refused:
             answer.refused += 1
-        except (Interrupted, *LOST):
+        except (Interrupted, *LOST) as loss:
             answer.rejoined += 1
+            answer.losses.append(f"{type(loss).__name__} {loss} at frame {progress.after}")
         if not progress.ended:
             await asyncio.sleep(random.uniform(*PAUSES))
 
@@ -130,11 +131,11 @@ class RejoiningClient:
                     message = await socket.receive()
             except TimeoutError:
                 if time.monotonic() >= end:
-                    raise Interrupted from None
+                    raise Interrupted("no sign of life") from None
                 await socket.send_json({"type": "ping"})
                 continue
             if message.type is not aiohttp.WSMsgType.TEXT:
-                raise Interrupted
+                raise Interrupted(f"closed: {socket.close_code}")
             frame: dict[str, Any] = json.loads(message.data)
             return frame
 
@@ -154,7 +155,7 @@ class RejoiningReader(RejoiningClient):
                 if name is not None and name != f"{frame['run_id']}:{frame['seq']}":
                     raise Broken(f"an event named {name}: {frame}")
         if not progress.ended:
-            raise Interrupted
+            raise Interrupted("the stream has ended")
 
     def _call(self, progress: Progress) -> tuple[str, str, dict[str, Any]]:
         answer = progress.answer

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import pwd
 import shutil
 import subprocess
 import tempfile
@@ -30,7 +29,7 @@ POOL = 2
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Where others can get to: as root the pool is another user's process."""
+    """Where others can get to: as root, the pool is another user's process."""
     made = Path(tempfile.mkdtemp(prefix="askgraph-deploy-"))
     made.chmod(0o755)
     subprocess.run(["sh", str(PARTS / "make_secrets.sh"), str(made / "secrets")], check=True, timeout=30)
@@ -39,10 +38,10 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(made)
 
 
-def started(*command: str) -> subprocess.Popen[bytes]:
-    """As root, a process of another user's: PgBouncer will not be root's."""
-    nobody = pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else None
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, user=nobody)
+def started(*command: str, as_owner_of: str | None = None) -> subprocess.Popen[bytes]:
+    """As root, a process of the user whose that folder is: PgBouncer will not be root's."""
+    user = os.stat(as_owner_of).st_uid if as_owner_of and os.geteuid() == 0 else None
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, user=user)
 
 
 async def answering(port: int, process: subprocess.Popen[bytes]) -> None:
@@ -58,6 +57,11 @@ async def answering(port: int, process: subprocess.Popen[bytes]) -> None:
             return
 
 
+def fill(server: redis.Redis) -> None:
+    for number in range(200):
+        server.set(f"more{number}", b"x" * 65536)
+
+
 async def test_valkey_wants_the_password_and_forgets_nothing_when_it_is_full(folder: Path) -> None:
     (port,) = free_ports(1)
     text_of = (PARTS / "valkey.conf").read_text("utf-8")
@@ -70,9 +74,8 @@ async def test_valkey_wants_the_password_and_forgets_nothing_when_it_is_full(fol
             stranger.ping()
         with redis.Redis(port=port, password=(folder / "secrets/valkey_password").read_text("utf-8")) as known:
             known.set("kept", "1")
-            known.mset({f"more{number}": b"x" * 65536 for number in range(200)})  # it looks before, not in between
             with pytest.raises(redis.OutOfMemoryError):
-                known.set("one more", "1")
+                fill(known)
             assert known.get("kept") == b"1"
             assert known.config_get("save") == {"save": ""}
     finally:
@@ -107,7 +110,7 @@ async def test_two_connections_serve_many_through_the_pool(folder: Path, databas
         ("reserve_pool_size = 5", "reserve_pool_size = 0"),
     )
     (folder / "pgbouncer.ini").write_text(ini, "utf-8")
-    pool = started(program, "-q", str(folder / "pgbouncer.ini"))
+    pool = started(program, "-q", str(folder / "pgbouncer.ini"), as_owner_of=str(socket))
     try:
         await answering(port, pool)
         url = f"postgresql://askgraph:{password}@127.0.0.1:{port}/askgraph"

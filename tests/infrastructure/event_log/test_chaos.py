@@ -91,7 +91,7 @@ async def begin(
     stack: AsyncExitStack, server: ValkeyServer, ended: dict[str, RedisEventLog], **options: int
 ) -> tuple[list[Cable], list[Worker]]:
     cables = [await stack.enter_async_context(cable_to(f"{server.connection_url}/0")) for _ in range(3)]
-    workers = [await stack.enter_async_context(worker(cable.url, timeout=TIMEOUT, **options)) for cable in cables]
+    workers = [await stack.enter_async_context(worker(cable.url, wait=TIMEOUT, **options)) for cable in cables]
     for one in workers:
         concluding = asyncio.ensure_future(conclude(one.log, ended))
         stack.push_async_callback(asyncio.wait, [concluding])

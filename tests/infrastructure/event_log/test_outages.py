@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -106,7 +107,7 @@ def said(last: int) -> Any:
 
 async def noticed(link: RedisLink) -> None:
     """Return when a link knows that Redis is away."""
-    with pytest.raises(RedisAway):
+    with suppress(RedisAway):
         while True:
             await link.ask(lambda client: client.set(f"{link.prefix}probe", b"1"))
 
@@ -125,8 +126,8 @@ async def found(log: RedisEventLog, run_id: str) -> list[Batch]:
 
 async def test_readers_here_get_all_at_once_and_those_elsewhere_when_redis_is_back(fault: Fault) -> None:
     async with (
-        worker(fault.url, timeout=NOT_WAITED_FOR) as a,
-        worker(fault.url, timeout=NOT_WAITED_FOR) as b,
+        worker(fault.url, wait=NOT_WAITED_FOR) as a,
+        worker(fault.url, wait=NOT_WAITED_FOR) as b,
     ):
         for run_id in ("ends", "goes-on"):
             await say(a.log, *words(1, 3), run_id=run_id)
@@ -153,7 +154,7 @@ async def test_readers_here_get_all_at_once_and_those_elsewhere_when_redis_is_ba
 
 
 async def test_who_asks_for_a_run_while_redis_is_away_is_told_to_come_again(fault: Fault) -> None:
-    async with worker(fault.url, timeout=NOT_WAITED_FOR) as a:
+    async with worker(fault.url, wait=NOT_WAITED_FOR) as a:
         await say(a.log, word(1), run_id="here")
         fault.begin()
         await noticed(a.link)
@@ -167,8 +168,8 @@ async def test_who_asks_for_a_run_while_redis_is_away_is_told_to_come_again(faul
 
 
 @pytest.mark.parametrize("max_frames", [3, 100])
-async def test_a_redis_that_lost_everything_is_given_it_again(redis_flushed: ValkeyServer, max_frames: int) -> None:
-    url = f"{redis_flushed.connection_url}/0"
+async def test_a_redis_that_lost_everything_is_given_it_again(server: ValkeyServer, max_frames: int) -> None:
+    url = f"{server.connection_url}/0"
     bound = max_frames * (10 + ENTRY_OVERHEAD_BYTES)
     async with worker(url, max_run_bytes=bound) as a, worker(url) as b, worker(url) as c:
         await say(a.log, *words(1, 10))
@@ -186,15 +187,10 @@ async def test_a_redis_that_lost_everything_is_given_it_again(redis_flushed: Val
             assert_replay(await reading, 0, 13, said(13))
 
 
-@pytest.fixture
-def redis_flushed(server: ValkeyServer) -> ValkeyServer:
-    return server
-
-
 async def test_a_call_that_was_carried_out_though_its_answer_was_late_is_not_repeated(server: ValkeyServer) -> None:
     """The server wakes with the old call before it and the new one behind; which comes first is its own affair."""
     fault = Paused(server)
-    async with worker(fault.url, timeout=NOT_WAITED_FOR) as a, worker(fault.url) as b:
+    async with worker(fault.url, wait=NOT_WAITED_FOR) as a, worker(fault.url) as b:
         await say(a.log, word(1))
         await b.log.find(RUN)
         elsewhere = asyncio.ensure_future(read_all(b.log))
@@ -210,6 +206,45 @@ async def test_a_call_that_was_carried_out_though_its_answer_was_late_is_not_rep
         async with worker(fault.url) as c:
             await c.log.find(RUN)
             assert_replay(await read_all(c.log), 0, 30, said(30))
+
+
+async def test_a_writer_with_nothing_to_say_gives_its_run_to_a_redis_that_lost_it(redis_url: str, prefix: str) -> None:
+    now = 0.0
+    async with worker(redis_url, prefix, monotonic=lambda: now) as a, worker(redis_url, prefix) as b:
+        await say(a.log, *words(1, 3))
+        a.log.open("nothing-said", None)
+        await a.link.client.delete(*keys(prefix, RUN))
+        await a.log._watch.look()
+        assert not a.log._sender._unsent, "it was heard of just now"
+        now = CHECK_SECONDS + 1
+        await a.log._watch.look()
+        await until(lambda: not a.log._sender._unsent)
+        await until_found(b.log)
+        assert b.log.last_seq(RUN) == 3
+
+
+async def until_found(log: RedisEventLog) -> None:
+    async with asyncio.timeout(30):
+        while True:
+            with suppress(NotFound):
+                await log.find(RUN)
+                return
+            await asyncio.sleep(0.002)
+
+
+async def test_a_writer_with_nothing_to_say_learns_that_its_run_was_taken(redis_url: str, prefix: str) -> None:
+    now = 0.0
+    async with worker(redis_url, prefix, monotonic=lambda: now) as a, worker(redis_url, prefix) as b:
+        fenced: list[str] = []
+        a.log.fenced = fenced.append
+        await say(a.log, word(1))
+        await b.log.take_over(RUN, 2)
+        now = CHECK_SECONDS + 1
+        await a.log._watch.look()
+        assert fenced == [RUN]
+        assert a.log.followed == [RUN]
+        await say(b.log, word(2), entry(3, terminal=True))
+        assert_replay(await read_all(a.log), 0, 3, said(3))
 
 
 async def cut_off(cable: Cable, one: Worker) -> None:

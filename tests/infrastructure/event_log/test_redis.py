@@ -229,6 +229,18 @@ async def test_a_run_is_taken_by_one_only(redis_url: str, prefix: str) -> None:
             await c.log.take_over(RUN, 5)
 
 
+async def test_a_run_that_is_released_is_followed_where_it_goes_on(redis_url: str, prefix: str) -> None:
+    async with worker(redis_url, prefix) as a, worker(redis_url, prefix) as b:
+        await say(a.log, *words(1, 3))
+        reading = asyncio.ensure_future(read_all(a.log))
+        a.log.release(RUN)
+        a.log.release("unknown")
+        a.log.append(RUN, word(4))
+        assert await b.log.take_over(RUN, 2) == 3
+        await say(b.log, word(4), entry(5, terminal=True))
+        assert_replay(await reading, 0, 5, lambda seq: said(seq) if seq < 5 else "")
+
+
 async def test_a_run_comes_back_to_the_worker_that_lost_it(redis_url: str, prefix: str) -> None:
     async with worker(redis_url, prefix) as a, worker(redis_url, prefix) as b:
         a.log.open(RUN, None)

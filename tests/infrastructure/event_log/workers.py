@@ -83,9 +83,9 @@ class Worker:
 
 
 @asynccontextmanager
-async def worker(url: str, prefix: str = "askgraph:", timeout: float = 5.0, **options: Any) -> AsyncIterator[Worker]:
+async def worker(url: str, prefix: str = "askgraph:", wait: float = 5.0, **options: Any) -> AsyncIterator[Worker]:
     async with AsyncExitStack() as stack:
-        link = RedisLink(url, prefix=prefix, timeout=timeout, probe_seconds=PROBE_SECONDS)
+        link = RedisLink(url, prefix=prefix, timeout=wait, probe_seconds=PROBE_SECONDS)
         await link.open()
         stack.push_async_callback(link.aclose)
         streams = Streams(link)
@@ -100,5 +100,5 @@ async def worker(url: str, prefix: str = "askgraph:", timeout: float = 5.0, **op
 async def until(holds: Callable[[], object]) -> None:
     """Return when something holds that nobody tells of."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while not holds():
+        while not holds():  # noqa: ASYNC110  # there is no event for what happens inside
             await asyncio.sleep(0.002)
