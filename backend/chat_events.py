@@ -24,6 +24,8 @@ from services.chat_feed import (
 )
 
 PING_SECONDS = 30.0  # by the contract
+LOOK_PAUSES = (0.05, 0.2, 0.5)
+LAST_WORDS_SECONDS = 2.0  # what an answer's text may be behind the news that it is complete
 
 
 ActiveRun = Callable[[str], Awaitable[tuple[str, str] | None]]
@@ -63,7 +65,7 @@ class ChatEventStream(Stream):
                         await self._pass_on(events)
             finally:
                 await self._end_followers()
-        if events.behind:
+        if events.slow:
             self._on_slow()
 
     def sign_of_life(self) -> bytes:
@@ -86,10 +88,21 @@ class ChatEventStream(Stream):
                 await self._processing(event.data, event.at)
                 continue
             if event.type == MESSAGE_COMPLETED and (follower := self._followers.get(event.data["run_id"])):
-                await follower
+                await self._last_words(event.data["run_id"], follower)
             await self._say(event.type, event.data, event.at)
             if event.type == CHAT_DELETED:
                 return
+
+    async def _last_words(self, run_id: str, follower: asyncio.Task[None]) -> None:
+        """Let an answer's text come to its end, where that is on its way."""
+        try:
+            async with asyncio.timeout(LAST_WORDS_SECONDS):
+                await self._log.terminal(run_id)
+        except TimeoutError:
+            follower.cancel()
+        except NotFound:  # nor does the follower find it
+            pass
+        await asyncio.wait((follower,))
 
     async def _processing(self, data: Mapping[str, Any], at: float, after: int = 0, had: int = 0) -> None:
         run_id = data["run_id"]
@@ -109,12 +122,19 @@ class ChatEventStream(Stream):
                     await self._say(MESSAGE_DELTA, delta, time.time())
 
     async def _found(self, run_id: str) -> bool:
-        """Whether its text can be followed. Where it cannot, `message.completed` has it all."""
-        try:
-            await self._follow_run(run_id)
-        except (NotFound, StorageUnavailable):
-            return False
-        return True
+        """Whether its text can be followed. Where it cannot, `message.completed` has it all. Another process's run may
+        be told of before its first frame is here.
+        """
+        for pause in (*LOOK_PAUSES, None):
+            try:
+                await self._follow_run(run_id)
+            except (NotFound, StorageUnavailable):
+                if pause is None:
+                    return False
+                await asyncio.sleep(pause)
+            else:
+                return True
+        raise AssertionError("the last look returns")
 
     async def _say(self, event_type: str, data: Mapping[str, Any], at: float) -> None:
         async with self._turn:

@@ -76,6 +76,7 @@ from services.knowledge.scopes import Scopes
 from services.knowledge.whole import WholeDocuments
 from services.leases import Leases
 from services.link_policy import LinkPolicy
+from services.login_limit import LoginLimit
 from services.passwords import Passwords
 from services.reembedding import Reembedding
 from services.sessions import SessionManager
@@ -270,7 +271,8 @@ def assemble(
         sharing.others.heed(runner, approvals, knowledge.follower.wake)
     tokens = TokenSigner(secret, settings.jwt_algorithm, settings.jwt_access_token_expire_minutes, clock=utc_now)
     accounts = Accounts(
-        knowledge.database, Passwords(), tokens, clock=utc_now, refresh_days=settings.jwt_refresh_token_expire_days
+        knowledge.database, Passwords(), tokens, clock=utc_now, refresh_days=settings.jwt_refresh_token_expire_days,
+        limit=LoginLimit(shared=sharing.windows if sharing else None),
     )
     stack.push_async_callback(accounts.close)
     websockets = WebSocketManager(

@@ -46,7 +46,10 @@ class Room:
 
     def stream(self) -> ChatEventStream:
         options = {"send_timeout": 10.0, "on_slow": self._note_slow} | self.options
-        return ChatEventStream(self.feed, self.log, CHAT, lambda chat_id: self.active, **options)
+        return ChatEventStream(self.feed, self.log, CHAT, self._active_run, self.log.find, **options)
+
+    async def _active_run(self, chat_id: str) -> tuple[str, str] | None:
+        return self.active
 
     def _note_slow(self) -> None:
         self.slow += 1

@@ -1,6 +1,7 @@
 """Many clients at once, and what must hold of all that they were answered."""
 
 import asyncio
+import re
 import statistics
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -152,7 +153,7 @@ def figures(answers: Sequence[Answer]) -> str:
     line = ", ".join(f"{count} {name}" for name, count in counts.items())
     if waits := waited(answers):
         line += f"; without a frame {statistics.median(waits):.1f} s, at most {max(waits):.1f} s"
-    reasons = Counter(loss.split(" at frame")[0] for answer in answers for loss in answer.losses)
+    reasons = Counter(re.sub(r"frame [1-9]\d*", "some frame", loss) for answer in answers for loss in answer.losses)
     return f"{line} {dict(reasons) or ''}".rstrip()
 
 

@@ -16,7 +16,7 @@ class Answer:
     """What came of a question. `text` is what the words say together, as the last frame says it, too.
 
     `frames` are the run's, from the last `restarted` on; `error` is the code of a run that ended so. `rejoined` counts
-    the connections after the first, each for one of `losses`; `refused` the times that the client was told to try again.
+    the connections after the first, each for one of `losses`; `refused` how often the client was told to try again.
     `arrivals` are the times of all frames by `time.monotonic()`, also of those that a restart made void.
     """
 

@@ -84,7 +84,7 @@ class RejoiningClient:
             answer.refused += 1
         except (Interrupted, *LOST) as loss:
             answer.rejoined += 1
-            answer.losses.append(f"{type(loss).__name__} {loss} at frame {progress.after}")
+            answer.losses.append(f"{type(loss).__name__} behind frame {progress.after}: {loss}")
         if not progress.ended:
             await asyncio.sleep(random.uniform(*PAUSES))
 

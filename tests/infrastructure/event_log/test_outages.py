@@ -232,6 +232,42 @@ async def until_found(log: RedisEventLog) -> None:
             await asyncio.sleep(0.002)
 
 
+async def test_large_runs_are_sent_anew_in_portions(redis_url: str, prefix: str) -> None:
+    async with worker(redis_url, prefix) as a, worker(redis_url, prefix) as b:
+        runs = [f"run-{number}" for number in range(4)]
+        frames = [entry(seq, f"word{seq} ", size=100_000) for seq in range(1, 21)]
+        for run_id in runs:
+            await say(a.log, *frames, run_id=run_id)
+        await b.log.find(runs[0])
+        await a.link.client.delete(*(key for run_id in runs for key in keys(prefix, run_id)))
+        for run_id in runs:
+            a.log.append(run_id, entry(21, terminal=True))
+        await b.log.terminal(runs[0])
+        for run_id in runs:
+            await a.log.settle(run_id)
+            await b.log.find(run_id)
+            assert [one for batch in await read_all(b.log, run_id=run_id) for one in batch.entries][:20] == frames
+            assert await a.link.client.xlen(keys(prefix, run_id)[1]) > 5
+
+
+async def test_what_ended_long_before_redis_is_back_is_not_sent(redis_url: str, prefix: str) -> None:
+    now = 0.0
+    async with cable_to(redis_url) as cable, worker(redis_url, prefix) as b:
+        clock = {"monotonic": lambda: now}
+        async with worker(cable.url, prefix, ttl_seconds=60, memory_seconds=600, **clock) as a:
+            await cut_off(cable, a)
+            await say(a.log, entry(1, terminal=True), run_id="long-ago")
+            now = 61.0
+            await say(a.log, entry(1, terminal=True), run_id="lately")
+            a.log.expire()
+            cable.mend()
+            await until(lambda: a.log._sender.writing("lately") is None)
+            await b.log.find("lately")
+            with pytest.raises(NotFound):
+                await b.log.find("long-ago")
+            assert a.log.last_seq("long-ago") == 1
+
+
 async def test_a_writer_with_nothing_to_say_learns_that_its_run_was_taken(redis_url: str, prefix: str) -> None:
     now = 0.0
     async with worker(redis_url, prefix, monotonic=lambda: now) as a, worker(redis_url, prefix) as b:

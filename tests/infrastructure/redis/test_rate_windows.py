@@ -148,6 +148,7 @@ async def test_one_that_does_not_answer_is_waited_for_once() -> None:
 async def test_a_process_that_was_busy_itself_does_not_blame_redis(link: RedisLink) -> None:
     own = counter(RateWindows(link, wait_seconds=0.1))
     for turns in range(6):
+        await link.ask(lambda client: client.ping())  # a connection stands
         hit = asyncio.create_task(own.hit("ada"))
         for _ in range(turns):
             await asyncio.sleep(0)

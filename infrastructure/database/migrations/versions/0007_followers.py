@@ -8,6 +8,7 @@ down_revision = "0006"
 branch_labels = None
 depends_on = None
 
+_BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 # States of anonymous files that are gone. What is a user's stays: a count that began anew could be taken for the old.
 _LEFT_OVER = """
     DELETE FROM partition_state WHERE partition <> ''
@@ -26,7 +27,7 @@ def upgrade() -> None:
     op.create_table(
         "partition_change",
         sa.Column("partition", sa.String(36), nullable=False),
-        sa.Column("generation", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("generation", _BIG, autoincrement=False, nullable=False),
         sa.Column("document_id", sa.Uuid(as_uuid=False), nullable=False),
         sa.PrimaryKeyConstraint("partition", "generation", "document_id", name=op.f("PK__partition_change")),
     )
@@ -36,8 +37,8 @@ def upgrade() -> None:
         sa.Column("keeper", sa.String(64), nullable=True),
         sa.Column("until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("looked", sa.Boolean(), nullable=False),
-        sa.Column("asked", sa.BigInteger(), nullable=False),
-        sa.Column("done", sa.BigInteger(), nullable=False),
+        sa.Column("asked", _BIG, nullable=False),
+        sa.Column("done", _BIG, nullable=False),
         sa.PrimaryKeyConstraint("folder", name=op.f("PK__folder_keeper")),
     )
     spelt = _SPELT[op.get_bind().dialect.name]
