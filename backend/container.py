@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.metadata import PackageNotFoundError, version
 
 import structlog
@@ -15,24 +15,15 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from agents.approvals import Approvals
-from agents.finding import Finder
-from agents.generation import Generation
-from agents.graph import AnswerGraph, GraphSettings
 from agents.keeping import Keeper
-from agents.policies import CHARS_PER_TOKEN
 from agents.ports import EventLog, Model
 from agents.preparing import Preparation
 from agents.runner import RunLimits, Runner
 from agents.summaries import Summaries
 from agents.titles import Titles
-from agents.toolbox import Toolbox
-from agents.tools.list_knowledge_files import list_knowledge_files
-from agents.tools.read_knowledge_file import read_knowledge_file
 from agents.tools.registry import Registry
-from agents.tools.remote import RemoteTools
-from agents.tools.search_knowledge_base import search_knowledge_base
 from backend.agent_parts import open_agents
-from backend.answers import open_answers
+from backend.answer_graph import make_graph, open_tools
 from backend.assembly import AnySearch, Knowledge, open_knowledge, open_models
 from backend.background import background_work
 from backend.figures import Figures
@@ -43,7 +34,7 @@ from backend.models import Models
 from backend.openai_completions import Completions
 from backend.secret_key import load_secret_key
 from backend.settings import Settings
-from backend.sharing import Sharing, followed, open_event_log, open_feed, open_sharing
+from backend.sharing import KNOWLEDGE, Sharing, followed, open_event_log, open_feed, open_sharing
 from backend.tracing import open_tracing
 from backend.uploads import UploadReader
 from backend.vitals import Vitals
@@ -67,15 +58,11 @@ from services.embedding_models import EmbeddingModels
 from services.file_indexing import FileIndexing
 from services.file_storage import FileStorage
 from services.files import Files
-from services.knowledge.citation_check import CitationCheck
-from services.knowledge.confidence import ANSWER_THRESHOLD
-from services.knowledge.grounding import Grounder
+from services.knowledge.following import KnowledgeFollower
 from services.knowledge.index import Indexer
 from services.knowledge.library import Library
 from services.knowledge.scopes import Scopes
-from services.knowledge.whole import WholeDocuments
 from services.leases import Leases
-from services.link_policy import LinkPolicy
 from services.login_limit import LoginLimit
 from services.passwords import Passwords
 from services.reembedding import Reembedding
@@ -102,6 +89,7 @@ class Container:
     library: Library
     scopes: Scopes
     indexer: Indexer
+    follower: KnowledgeFollower
     reembedding: Reembedding
     embedding_models: EmbeddingModels
     models: Models
@@ -224,7 +212,7 @@ def assemble(
         max_sessions=settings.max_sessions,
         ttl_seconds=settings.session_ttl_days * 86_400,
     )
-    tools = _tools(settings, knowledge, mcp_servers)
+    tools = open_tools(settings, knowledge, mcp_servers)
     secret = load_secret_key(settings)
     tracing = open_tracing(settings, metrics, secret, service_version(), stack)
     parts = open_agents(settings, knowledge, models, stack, tools.offered)
@@ -242,7 +230,7 @@ def assemble(
         on_first_exchange=titles.consider,
     )  # fmt: skip
     runner = Runner(
-        _graph(settings, knowledge, models, metrics, tools, approvals, tracing is not None),
+        make_graph(settings, knowledge, models, metrics, tools, approvals, tracing is not None),
         event_log,
         sessions,
         keeper,
@@ -269,9 +257,14 @@ def assemble(
         event_log.fenced = runner.lose
         limit.share(sharing.windows)
         sharing.others.heed(runner, approvals, knowledge.follower.wake)
+        knowledge.indexer.on_published = partial(sharing.others.tell, KNOWLEDGE, {})
     tokens = TokenSigner(secret, settings.jwt_algorithm, settings.jwt_access_token_expire_minutes, clock=utc_now)
     accounts = Accounts(
-        knowledge.database, Passwords(), tokens, clock=utc_now, refresh_days=settings.jwt_refresh_token_expire_days,
+        knowledge.database,
+        Passwords(),
+        tokens,
+        clock=utc_now,
+        refresh_days=settings.jwt_refresh_token_expire_days,
         limit=LoginLimit(shared=sharing.windows if sharing else None),
     )
     stack.push_async_callback(accounts.close)
@@ -293,6 +286,7 @@ def assemble(
         library=knowledge.library,
         scopes=knowledge.scopes,
         indexer=knowledge.indexer,
+        follower=knowledge.follower,
         reembedding=knowledge.reembedding,
         embedding_models=knowledge.embedding_models,
         models=models,
@@ -335,54 +329,6 @@ def _figures(
     figures = Figures(metrics, knowledge.database, knowledge.search.serving, Vitals(settings.data_dir), watched)
     stack.push_async_callback(figures.aclose)
     return figures
-
-
-def _tools(settings: Settings, knowledge: Knowledge, mcp_servers: McpServers) -> Registry:
-    built_in = (
-        search_knowledge_base(knowledge.search.search, settings.agent_max_results),
-        list_knowledge_files(knowledge.library),
-        read_knowledge_file(knowledge.library),
-    )
-    return Registry(built_in, (RemoteTools(mcp_servers.tools),) if mcp_servers.names else ())
-
-
-def _graph(
-    settings: Settings, knowledge: Knowledge, models: Models, metrics: Metrics, tools: Registry, approvals: Approvals,
-    traced: bool,
-) -> AnswerGraph:  # fmt: skip
-    search = knowledge.search
-    generation = Generation(
-        models.model,
-        models.extractive,
-        Toolbox(tools, seconds=settings.tool_seconds),
-        "extractive" in settings.model_fallbacks,
-        settings.max_answer_tokens,
-        models.on_call,
-        LinkPolicy(settings.link_hosts),
-    )
-    finder = Finder(
-        search.search,
-        WholeDocuments(knowledge.stored),
-        settings.agent_max_results,
-        settings.full_file_max_tokens * CHARS_PER_TOKEN,
-        models.model.name != "extractive",
-    )
-    check = CitationCheck(knowledge.database, search)
-    return AnswerGraph(
-        finder.find,
-        generation,
-        Grounder(search.analysis).ground,
-        check,
-        GraphSettings(
-            curated_threshold=settings.agent_similarity_threshold,
-            support_threshold=ANSWER_THRESHOLD,
-            history_tokens=settings.history_max_tokens,
-            max_steps=settings.max_tool_iterations,
-        ),
-        approvals,
-        traced=traced,
-        known=open_answers(settings, knowledge, generation, check, metrics),
-    )
 
 
 def utc_now() -> datetime:

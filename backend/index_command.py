@@ -20,7 +20,7 @@ from infrastructure.database.repositories.accounts import AccountsRepository
 from infrastructure.database.repositories.files import FileRepository, FileState
 from infrastructure.database.repositories.knowledge import KnowledgeRepository
 from infrastructure.errors import AskGraphError
-from infrastructure.lexical.lock import FolderLock
+from infrastructure.lexical.lock import is_owned
 from infrastructure.monitoring import Metrics
 from services.files import Files, NewFile
 from services.knowledge.folder import FoundFile, scan
@@ -85,15 +85,15 @@ def _name_within(path: Path, folder: Path) -> str | None:
 
 def _is_served(settings: Settings) -> bool:
     """Whether a process holds the index of this data folder."""
-    lock = FolderLock(settings.data_dir / "index" / "owner.lock")
-    free = lock.acquire()
-    lock.release()
-    return not free
+    return is_owned(settings.data_dir / "index")
 
 
 async def _index_folder(knowledge: Knowledge, within: str) -> int:
     with IndexBar() as bar:
         report = await knowledge.indexer.sync(within=within, on_progress=bar.show)
+    if report.elsewhere:
+        typer.echo("Another process takes in the knowledge folder by itself.", err=True)
+        return 0
     async with knowledge.database.read() as session:
         documents = await KnowledgeRepository(session).documents(SHARED)
     of_these = [one for one in documents if is_within(one.name, within)]

@@ -8,12 +8,12 @@ import structlog
 
 from agents.approvals import APPROVE, Approvals
 from agents.runner import ABANDON, ABANDON_OWNER, CANCEL, Runner
+from backend.sharing import KNOWLEDGE
 from infrastructure.errors import NotFound
 from infrastructure.redis.link import RedisAway
 from infrastructure.redis.signals import Signals
 
 log = structlog.get_logger()
-KNOWLEDGE = "knowledge"
 
 
 class Others:

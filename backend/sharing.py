@@ -20,6 +20,8 @@ if TYPE_CHECKING:  # the client of Redis takes a quarter of a second to import
     from infrastructure.redis.link import RedisLink
     from infrastructure.redis.rate_windows import RateWindows
 
+KNOWLEDGE = "knowledge"  # what is told when the shared knowledge has changed
+
 
 @dataclass(frozen=True, slots=True)
 class Sharing:

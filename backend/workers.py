@@ -45,6 +45,7 @@ class Worker:
     ready_at: float | None = None
     kill_at: float | None = None  # it was told to end, and has until then
     killed: bool = False
+    proven: bool = False  # it has lived for a while
 
     @property
     def told(self) -> bool:
@@ -135,8 +136,9 @@ class Workers:
         restarting = bool(self._old)
         missing = self._count + restarting - len(staying)
         if missing > 0:
-            busy = restarting and len(staying) < len(self._all)  # the one before is still ending
-            for _ in range(missing if now >= self._start_at and not busy else 0):
+            if restarting and len(staying) < len(self._all):  # the elder before is still ending
+                missing -= 1
+            for _ in range(missing if now >= self._start_at else 0):
                 self._start(now)
         elif len(staying) > self._count and all(worker.ready_at for worker in staying if worker not in self._old):
             self._tell(self._old.pop(0) if restarting else staying[-1], now)
@@ -162,7 +164,8 @@ class Workers:
             worker.ready_at = now
             self._any_ready = True
             log.info("worker ready", worker=worker.process.pid, after_seconds=round(now - worker.born, 1))
-        if worker.settled(now) and not worker.told:
+        if worker.settled(now) and not worker.proven:
+            worker.proven = True
             self._died_young = 0
         if worker.told:
             self._kill_if(worker, now >= (worker.kill_at or now), "a worker did not end in time and is killed")

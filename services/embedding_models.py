@@ -22,7 +22,7 @@ _logger: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 NO_MODEL = "No such embedding model."
 OPEN_SECONDS = 60.0  # that a request waits for a model to tell its dimensions; one may be downloaded first
-LOOK_SECONDS = 10.0  # to see what another process has made the default
+LOOK_SECONDS = 2.0  # to see what another process has made the default
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ behind. It is asked every second, and at once when somebody says that there is n
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -14,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from infrastructure.database.engine import Database
 from infrastructure.database.models import SHARED
-from infrastructure.database.repositories.partitions import PartitionRepository
+from infrastructure.database.repositories.partitions import generations
 
 _logger: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -80,8 +81,7 @@ class KnowledgeFollower:
             SQLAlchemyError: the database is away.
         """
         held = self._index.held()
-        async with self._database.read() as session:
-            stored = await PartitionRepository(session).generations(list({SHARED, *held}))
+        stored = await self._database.look(partial(generations, partitions=list({SHARED, *held})))
         self._shelf.follow(stored.get(SHARED, 0))
         for partition, generation in held.items():
             if generation != stored.get(partition, 0) and not (partition == SHARED and self._writing()):

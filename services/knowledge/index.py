@@ -122,6 +122,8 @@ class Indexer:
         self._asked = asyncio.Event()
         self._anew = False
         self._inherited = False  # whether another process kept the folder before, and may have died at it
+        self.on_published: Callable[[], None] = lambda: None
+        """Called when changes of the shared knowledge can be found here, and so by others if they look."""
         self.loaded = False
         """Whether the knowledge can be searched, and the folder was looked at once."""
         self.writing = False
@@ -335,6 +337,7 @@ class Indexer:
         )  # fmt: skip
         pending.clear()
         self._behind = False
+        self.on_published()
 
     async def _note_time(self, known: DocumentState, file: FoundFile) -> None:
         async with self._database.write() as session:

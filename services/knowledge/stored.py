@@ -1,6 +1,7 @@
 """Chunks as they stand in the database, turned into what search takes."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -8,7 +9,7 @@ import numpy.typing as npt
 from infrastructure.database.engine import Database
 from infrastructure.database.models import SHARED
 from infrastructure.database.repositories.knowledge import AnyRow, DocumentState, KnowledgeRepository
-from infrastructure.database.repositories.partitions import PartitionRepository
+from infrastructure.database.repositories.partitions import PartitionRepository, generations
 from services.knowledge.records import ChunkRecord
 from services.knowledge.rows import record_of
 from services.knowledge.served import Changes, HeldRows
@@ -55,8 +56,7 @@ class StoredChunks:
 
     async def generations(self, partitions: Sequence[str]) -> dict[str, int]:
         """How often each has changed, but for those that never have."""
-        async with self._database.read() as session:
-            return await PartitionRepository(session).generations(partitions)
+        return await self._database.look(partial(generations, partitions=partitions))
 
     async def tells(self, partition: str, since: int, generation: int) -> bool:
         """Whether `changes` can tell what came between two generations."""

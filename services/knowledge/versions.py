@@ -1,10 +1,11 @@
 """The version of some knowledge: another one after each change of what a search finds there."""
 
 from collections.abc import Hashable, Sequence
+from functools import partial
 from typing import Protocol
 
 from infrastructure.database.engine import Database
-from infrastructure.database.repositories.partitions import PartitionRepository
+from infrastructure.database.repositories.partitions import generations
 
 
 class Searched(Protocol):
@@ -28,6 +29,5 @@ class KnowledgeVersions:
         found = await self._search.version(partitions)
         if found is None or self._database.is_sqlite:
             return found
-        async with self._database.read() as session:
-            stored = await PartitionRepository(session).generations(partitions)
+        stored = await self._database.look(partial(generations, partitions=partitions))
         return (found, *[stored.get(partition, 0) for partition in partitions])

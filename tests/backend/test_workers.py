@@ -79,9 +79,10 @@ async def start() -> AsyncIterator[Callable[..., Any]]:
     environment = {name: value for name, value in os.environ.items() if name.startswith("COV")}
     environment |= {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
 
-    async def begin(kind: str, seconds: float = 20) -> Parent:
+    async def begin(kind: str, seconds: float = 20, **constants: float) -> Parent:
+        given = [f"{name}={number}" for name, number in constants.items()]
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.backend.worker_parent", kind, str(seconds),
+            sys.executable, "-m", "tests.backend.worker_parent", kind, str(seconds), *given,
             env=environment, stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
         begun.append(Parent(process))
@@ -127,7 +128,7 @@ async def test_workers_that_do_not_start_end_the_service(start: Start) -> None:
 
 
 async def test_workers_that_die_young_one_after_the_other_end_the_service(start: Start) -> None:
-    parent = await start("dies")
+    parent = await start("dies", SETTLED_SECONDS=20, LONGEST_PAUSE_SECONDS=0.05)
     assert await parent.ended() == 3
     assert parent.said("the service ends: the workers die as soon as they have started")
     assert len(parent.said("a worker died")) >= 5
@@ -167,6 +168,32 @@ async def test_a_restart_whose_new_worker_does_not_start_leaves_the_old_ones(sta
     assert await parent.ended() == 0
 
 
+async def test_while_one_serves_another_is_started_again_and_again(start: Start, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    parent = await start(f"until:{broken}", SETTLED_SECONDS=0, LONGEST_PAUSE_SECONDS=0.05)
+    first, second = await parent.ready(2)
+    broken.touch()
+    os.kill(first, signal.SIGKILL)
+    await parent.says("a worker died", 8)
+    assert second in parent.living()
+    broken.unlink()
+    third = (await parent.ready(3))[-1]
+    assert {second, third} <= parent.living()
+    parent.order(signal.SIGTERM)
+    assert await parent.ended() == 0
+
+
+async def test_a_restart_whose_new_worker_is_never_ready_leaves_the_old_ones(start: Start, tmp_path: Path) -> None:
+    slow = tmp_path / "slow"
+    parent = await start(f"slow:{slow}", READY_SECONDS=0.5)
+    old = set(await parent.ready(2))
+    slow.touch()
+    parent.order(signal.SIGHUP)
+    await parent.says("a worker was not ready in time and is killed")
+    await parent.says("the restart is given up: a new worker does not start")
+    assert parent.living() == old
+
+
 async def test_a_signal_in_a_restart_ends_it_at_once(start: Start) -> None:
     parent = await start("stays", seconds=0.5)
     await parent.ready(2)
@@ -194,7 +221,7 @@ async def test_one_more_and_one_less(start: Start) -> None:
 
 
 async def test_a_worker_whose_loop_stands_still_is_replaced(start: Start) -> None:
-    parent = await start("hangs")
+    parent = await start("hangs", HUNG_SECONDS=0.5)
     first = (await parent.ready(2))[0]
     await parent.says("a worker hangs and is killed")
     await parent.ready(3)

@@ -1,4 +1,5 @@
-"""A parent of small workers, in a process of its own: `python -m tests.backend.worker_parent <kind> [seconds]`.
+"""A parent of small workers, in a process of its own: `python -m tests.backend.worker_parent <kind> <seconds>`, and
+then any of the parent's constants as NAME=number.
 
 Its log lines are JSON on stdout; each worker says its own process id there when it is ready.
 """
@@ -21,12 +22,10 @@ from backend.worker_table import Stage, WorkerTable
 WORKER = ("-m", "tests.backend.worker_parent", "--worker")
 
 
-def parent(kind: str, seconds: float) -> int:
+def parent(kind: str, seconds: float, constants: list[str]) -> int:
     structlog.configure(processors=[structlog.processors.JSONRenderer()], logger_factory=_Flushed)
-    workers.SETTLED_SECONDS = 0.5
-    workers.LONGEST_PAUSE_SECONDS = 0.05
-    workers.HUNG_SECONDS = 0.5
-    workers.READY_SECONDS = 1.0
+    for name, _, number in (constant.partition("=") for constant in constants):
+        setattr(workers, name, float(number))
     return workers.Workers(2, [], os.environ, seconds, (*WORKER, kind)).run()
 
 
@@ -43,14 +42,16 @@ def _say(line: str) -> None:
 
 
 def worker(kind: str, row: int, table: WorkerTable) -> None:
-    """`fails` does not start; `dies` as soon as it is ready; `hangs`; `stays` when it is told to end; and `until:PATH`
-    is good, but fails to start while there is such a file.
+    """`fails` does not start; `dies` as soon as it is ready; `hangs`; `stays` when it is told to end; `until:PATH` is
+    good, but fails to start while there is such a file; and `slow:PATH` is never ready while there is one.
     """
     stop: list[int] = []
     signal.signal(signal.SIGTERM, signal.SIG_IGN if kind == "stays" else lambda number, _: stop.append(number))
     signal.signal(signal.SIGINT, lambda number, _: sys.exit(7))
     if kind == "fails" or (kind.startswith("until:") and Path(kind.removeprefix("until:")).exists()):
         sys.exit(3)
+    while kind.startswith("slow:") and Path(kind.removeprefix("slow:")).exists():
+        time.sleep(0.02)
     table.beat(row)
     table.set_stage(row, Stage.READY)
     _say(json.dumps({"ready": os.getpid()}))
@@ -65,7 +66,7 @@ def worker(kind: str, row: int, table: WorkerTable) -> None:
 
 def main(arguments: list[Any]) -> int:
     if arguments[0] != "--worker":
-        return parent(arguments[0], float(arguments[1]))
+        return parent(arguments[0], float(arguments[1]), arguments[2:])
     _, kind, row, table, ends_with, seconds = arguments
     threading.Thread(target=end_with, args=(int(ends_with), float(seconds)), daemon=True).start()
     worker(kind, int(row), WorkerTable(int(table)))

@@ -82,7 +82,7 @@ def test_only_the_proxy_listens_to_others(file: Path, name: str) -> None:
 def test_what_a_service_has_time_for_is_longer_than_what_its_runs_are_given(file: Path, name: str) -> None:
     service = services(file)[name]
     if name == "app":
-        assert seconds(service["stop_grace_period"]) > Settings.model_fields["shutdown_grace_seconds"].default + 10
+        assert seconds(service["stop_grace_period"]) > Settings.model_fields["shutdown_grace_seconds"].default + 14
 
 
 @of_every_service

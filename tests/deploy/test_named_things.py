@@ -123,7 +123,8 @@ def test_shellcheck_has_nothing_to_say() -> None:
     scripts = [path for path in [*(ROOT / "deploy").rglob("*.sh"), *(ROOT / "tests").rglob("*.sh"), ROOT / ".ci/run"]
                if "node_modules" not in path.parts]  # fmt: skip
     assert len(scripts) >= 5
-    assert said(tool("shellcheck"), *scripts) == ""
+    # SC2329: functions that are called by their names, which it cannot see.
+    assert said(tool("shellcheck"), "--exclude=SC2329", *scripts) == ""
 
 
 def test_every_yaml_file_can_be_read() -> None:

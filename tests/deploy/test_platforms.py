@@ -48,7 +48,7 @@ def unit() -> dict[str, list[str]]:
 def test_a_platform_asks_whether_it_is_ready_and_lets_runs_end(path: str, seconds: int) -> None:
     assert path == READY
     assert f'"{READY}"' in ROUTES
-    assert seconds > GRACE + 10
+    assert seconds > GRACE + 14
 
 
 def test_platforms_build_the_image() -> None:
@@ -132,7 +132,7 @@ def test_vercel_builds_from_what_is_there() -> None:
 
 def test_the_unit_gives_runs_their_time_and_workers_their_signal() -> None:
     directives = unit()
-    assert int(directives["TimeoutStopSec"][0]) > GRACE + 10
+    assert int(directives["TimeoutStopSec"][0]) > GRACE + 14
     assert directives["KillSignal"] == ["SIGTERM"]
     assert directives["KillMode"] == ["mixed"]
     assert "kill -HUP" in directives["ExecReload"][0]

@@ -20,7 +20,8 @@ import websockets
 from tests.databases import PostgresServer
 from tests.e2e.service import Service, running
 
-SECONDS = 60
+SECONDS = 120
+pytestmark = pytest.mark.timeout(300)  # up to five processes start one after the other
 
 
 @pytest.fixture
@@ -147,7 +148,7 @@ class Load:
                 except aiohttp.ClientError as error:
                     self.failed.append(f"kept {kept}: {error!r}")
                 self.requests += 1
-                await asyncio.sleep(0.003)
+                await asyncio.sleep(0.02)
 
     async def _shake(self) -> None:
         url = f"ws://127.0.0.1:{self.service.port}/ws/ask"
@@ -161,7 +162,7 @@ class Load:
             except (OSError, websockets.WebSocketException) as error:
                 self.failed.append(f"handshake {error!r}")
             self.handshakes += 1
-            await asyncio.sleep(0.003)
+            await asyncio.sleep(0.02)
 
 
 async def test_both_workers_take_their_share_and_each_knows_of_all(service: Service) -> None:

@@ -183,7 +183,13 @@ def complaints(log: Sequence[Mapping[str, Any]]) -> str:
     for line in log:
         if line.get("level") in ("warning", "error", "critical"):
             found.setdefault(str(line["event"]), []).append(line)
-    return "\n".join(f"{len(lines)} times {name}: {str(dict(lines[0]))[:2000]}" for name, lines in found.items())
+    return "\n".join(f"{len(lines)} times {name}: {_shown(lines[0])}" for name, lines in found.items())
+
+
+def _shown(line: Mapping[str, Any]) -> str:
+    """A line with the end of its exception, which says where it was."""
+    exception = str(line.get("exception", ""))
+    return f"{ {name: value for name, value in line.items() if name != 'exception'} } {exception[-12000:]}"
 
 
 @contextmanager

