@@ -17,7 +17,7 @@ COPY infrastructure infrastructure
 COPY middleware middleware
 # What is compiled here says nothing of the hour: bytecode is found valid by its place, and nobody may write it later.
 RUN /opt/askgraph/bin/python -m pip install --no-compile --no-deps --no-build-isolation . \
- && /opt/askgraph/bin/python -m compileall -q -f -j 0 --invalidation-mode unchecked-hash -x /tests?/ /opt/askgraph/lib
+ && /opt/askgraph/bin/python -m compileall -q -f --invalidation-mode unchecked-hash /opt/askgraph/lib
 
 FROM ${PYTHON}
 SHELL ["/bin/sh", "-euc"]

@@ -32,7 +32,7 @@ from services.sessions import MAX_WAITING, Concurrency, SeenRequest, Session, Se
 __all__ = ["Ask", "RunHandle", "RunLimits", "RunMetrics", "Runner"]
 
 log = structlog.get_logger()
-LOST = "lost"
+LOST, SUSPENDED = "lost", "suspended"  # outcomes that are no end: another process goes on
 CANCEL, ABANDON, ABANDON_OWNER = "cancel", "abandon", "abandon_owner"  # what processes tell each other
 TELL_AGAIN_SECONDS = 2.0
 RESTARTING = "The service is restarting and could not finish this answer."
@@ -308,12 +308,14 @@ class Runner:
         try:
             outcome = await self._to_the_end(run, queued)
         except Suspended:
-            outcome = "suspended"  # nothing is said or kept: another process goes on with it
+            outcome = SUSPENDED  # nothing is said or kept: another process goes on with it
         except TakenOver:
             outcome = LOST
         finally:
             self._active.pop(run.id, None)
             run.session.active.pop(run.id, None)
+            if outcome in (LOST, SUSPENDED):
+                self._log.release(run.id)
             self._tell(run, outcome)
             ids.end()
 

@@ -266,7 +266,8 @@ class AskSocket:
             nonlocal after
             if over.done():
                 return
-            if not self._flowing.is_set() or not self._connection.send_now(_message(run_id, entry)):
+            follows = entry.seq == after + 1  # else there is a gap to be told of
+            if not (follows and self._flowing.is_set() and self._connection.send_now(_message(run_id, entry))):
                 over.set_result(False)
                 return
             after = entry.seq

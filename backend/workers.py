@@ -106,6 +106,8 @@ class Workers:
     def _step(self, now: float) -> None:
         while self._orders:
             self._obey(self._orders.pop(0), now)
+        for worker in self._all:
+            self._note_ready(worker, now)  # before any is found dead: it may have been ready since the last look
         for worker in tuple(self._all):
             self._look_at(worker, now)
         if not self._ending:
@@ -156,10 +158,7 @@ class Workers:
         self._all.append(Worker(process, row, life, now))
         log.info("worker started", worker=process.pid)
 
-    def _look_at(self, worker: Worker, now: float) -> None:
-        if worker.process.poll() is not None:
-            self._bury(worker, now)
-            return
+    def _note_ready(self, worker: Worker, now: float) -> None:
         if worker.ready_at is None and self._table.stage(worker.row) is Stage.READY:
             worker.ready_at = now
             self._any_ready = True
@@ -167,6 +166,11 @@ class Workers:
         if worker.settled(now) and not worker.proven:
             worker.proven = True
             self._died_young = 0
+
+    def _look_at(self, worker: Worker, now: float) -> None:
+        if worker.process.poll() is not None:
+            self._bury(worker, now)
+            return
         if worker.told:
             self._kill_if(worker, now >= (worker.kill_at or now), "a worker did not end in time and is killed")
         elif self._old and worker not in self._old and worker.ready_at is None:

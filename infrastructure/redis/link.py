@@ -23,7 +23,9 @@ TIMEOUT_SECONDS = 0.5
 PROBE_SECONDS = 1.0
 CONNECT_SECONDS = 2.0
 PROBE_KEY_SECONDS = 10
-MAX_CONNECTIONS = 64
+AT_ONCE = 64  # commands on their way
+MAX_CONNECTIONS = AT_ONCE + 16  # those who count requests, and the probe, take some of their own
+HELD_UP_SECONDS = 0.05  # a time limit that is noticed so late says that this process was held up, and not Redis
 FAULTS = (RedisError, OSError, TimeoutError)
 """What a command fails with, be it that Redis is gone, slow, full, loading or read-only."""
 
@@ -50,6 +52,7 @@ class RedisLink:
         self._probe_seconds = probe_seconds
         self._available = False
         self._away = asyncio.Event()
+        self._slots = asyncio.Semaphore(AT_ONCE)
         self._listeners: list[Listener] = []
         self._watching: asyncio.Task[None] | None = None
 
@@ -60,6 +63,7 @@ class RedisLink:
             url,
             decode_responses=False,
             socket_connect_timeout=CONNECT_SECONDS,
+            socket_timeout=None,
             max_connections=connections,
             retry=Retry(NoBackoff(), 0),
             client_name="askgraph",
@@ -89,16 +93,19 @@ class RedisLink:
         Raises:
             RedisAway: it does not answer, or not in time, or says that it cannot (full, loading, read-only).
         """
-        if not self._available:
-            raise RedisAway
-        try:
-            async with asyncio.timeout(self._timeout):
-                return await command(self.client)
-        except NoScriptError:  # it is there, and has forgotten a script: that is for the caller
-            raise
-        except FAULTS as error:
-            self.lost(error)
-            raise RedisAway from error
+        async with self._slots:  # a line in here is no fault of Redis's
+            if not self._available:
+                raise RedisAway
+            due = asyncio.get_running_loop().time() + self._timeout
+            try:
+                async with asyncio.timeout_at(due):
+                    return await command(self.client)
+            except NoScriptError:  # it is there, and has forgotten a script: that is for the caller
+                raise
+            except FAULTS as error:
+                if not (isinstance(error, TimeoutError) and asyncio.get_running_loop().time() > due + HELD_UP_SECONDS):
+                    self.lost(error)
+                raise RedisAway from error
 
     def lost(self, error: Exception) -> None:
         """Say that it is away: `error` is what somebody met who talked to it over a connection of their own."""

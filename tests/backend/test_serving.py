@@ -99,3 +99,25 @@ def test_a_worker_serves_on_what_it_inherits(monkeypatch: pytest.MonkeyPatch, tm
     assert begun == [(99, 2.5)]
     assert set(ignored) == set(worker.IGNORED)
     assert table.stage(row) is Stage.READY
+
+
+def test_a_worker_ends_when_nobody_holds_the_pipe_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[Any, ...]] = []
+
+    class Ended(BaseException):
+        """The process is no more."""
+
+    def leave(status: int) -> None:
+        told.append(("exit", status))
+        raise Ended
+
+    monkeypatch.setattr(os, "kill", lambda pid, number: told.append((pid, number)))
+    monkeypatch.setattr(worker.time, "sleep", lambda seconds: told.append(("sleep", seconds)))
+    monkeypatch.setattr(os, "_exit", leave)
+    end, held = os.pipe()
+    os.write(held, b"x")
+    os.close(held)
+    with pytest.raises(Ended):
+        worker.end_with(end, 2.5)
+    os.close(end)
+    assert told == [(os.getpid(), signal.SIGTERM), ("sleep", 2.5), ("exit", 1)]
