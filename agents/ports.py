@@ -71,6 +71,9 @@ class EventLog(Protocol):
     def expire(self) -> None:
         """Let go of what has had its time, and of the oldest where there is too much."""
 
+    def leave_followed(self) -> None:
+        """End the reading of runs that are written elsewhere: it goes on there."""
+
     @property
     def followed(self) -> list[str]:
         """Runs under way that are read here and written elsewhere."""

@@ -137,6 +137,8 @@ class Container:
         grace = self.settings.shutdown_grace_seconds
         await asyncio.gather(self.runner.drain(grace), self.completions.drain(grace))
         await self.life.leave()
+        self.websockets.drain()  # once more: what could not end is others' now, and is read there
+        self.event_log.leave_followed()
         self.feed.close()
         self.figures.board.close()
         await self.websockets.emptied(READERS_GRACE_SECONDS)

@@ -194,6 +194,9 @@ class MemoryEventLog:
                 break
             self._forget(run_id, run)
 
+    def leave_followed(self) -> None:
+        """There are none."""
+
     @property
     def followed(self) -> list[str]:
         """Runs under way that other processes write: here are none."""

@@ -154,6 +154,11 @@ class RedisEventLog:
     async def settle(self, run_id: str) -> None:
         await self._sender.settle(run_id)
 
+    def leave_followed(self) -> None:
+        for run_id in self._mirrors.names:
+            self._mirrors.leave(run_id)
+            self._memory.drop(run_id)
+
     @property
     def followed(self) -> list[str]:
         """Runs under way that other workers write and that are held here."""

@@ -39,6 +39,7 @@ async def test_every_question_gets_its_whole_answer_though_workers_die(
         f"\n{kind}: {found}; {len(crowd.ended)} answers, all right, {again} more calls of the model than answers"
     )
     assert found.take_overs, "no run was met by a death"
+    assert again <= len(found.take_overs), "the model was asked again for more than the runs that were begun anew"
     assert max(found.take_overs) <= TAKE_OVER_SECONDS + SPARE_SECONDS
 
 

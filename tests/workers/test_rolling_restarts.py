@@ -27,8 +27,10 @@ async def test_no_question_fails_while_all_workers_are_restarted(
             await fleet.roll()
             await crowd.streaming()
             await crowd.stop()
+        asked = await model.asked()
     await check_kept(workers_database, crowd)
     again = sum(one.rejoined for one in crowd.ended)
     print(f"\n{kind}: {len(crowd.ended)} answers, {again} re-joins, {len(met)} under way")  # noqa: T201  the figures
+    assert set(asked.values()) == {1}, "the model was asked twice for one answer"
     assert again, "nobody was sent away: nothing was restarted"
     assert not sum(one.restarts for one in crowd.ended), "a run was begun anew, though its worker had time to end it"

@@ -54,6 +54,21 @@ async def test_what_one_worker_writes_another_finds_reads_and_follows_to_its_end
         assert (b.log.owner(RUN), b.log.followed) == ("ada", [])
 
 
+async def test_who_reads_anothers_run_at_a_worker_that_ends_is_sent_away(redis_url: str, prefix: str) -> None:
+    async with worker(redis_url, prefix) as a, worker(redis_url, prefix) as b:
+        for log, run_id in ((a.log, RUN), (b.log, "own")):
+            log.open(run_id, None)
+            await say(log, word(1), run_id=run_id)
+        await b.log.find(RUN)
+        reading, own = asyncio.ensure_future(read_all(b.log)), asyncio.ensure_future(read_all(b.log, run_id="own"))
+        await asyncio.sleep(0)
+        b.log.leave_followed()
+        assert seqs(await reading) == [1]
+        assert not own.done()
+        await say(b.log, entry(2, terminal=True), run_id="own")
+        assert seqs(await own) == [1, 2]
+
+
 async def test_a_run_that_has_ended_is_found_with_all_its_frames(redis_url: str, prefix: str) -> None:
     async with worker(redis_url, prefix) as a, worker(redis_url, prefix, ttl_seconds=60) as b:
         await say(b.log, word(1), entry(2, terminal=True, restart=True))
