@@ -8,7 +8,7 @@ from sqlalchemy.exc import OperationalError
 from backend.health import readiness
 
 
-def parts(database: str) -> Any:
+def parts(database: str, redis: bool | None = None) -> Any:
     async def state() -> str:
         return database
 
@@ -22,6 +22,7 @@ def parts(database: str) -> Any:
         runner=SimpleNamespace(draining=False), version="1",
         model=SimpleNamespace(name="extractive", model="extractive"),
         cache=SimpleNamespace(stats=lambda: SimpleNamespace(available=True)),
+        sharing=None if redis is None else SimpleNamespace(link=SimpleNamespace(available=redis)),
     )  # fmt: skip
 
 
@@ -36,3 +37,10 @@ async def test_what_is_known_is_counted() -> None:
     found = await readiness(parts("ok"))
     assert found.ready
     assert found.body["knowledge_base"] == {"status": "ok", "documents": 2, "chunks": 5, "failed": 1}
+
+
+async def test_redis_is_told_of_and_not_needed() -> None:
+    assert "redis" not in (await readiness(parts("ok"))).body
+    for available, said in ((True, "ok"), (False, "away")):
+        found = await readiness(parts("ok", available))
+        assert (found.ready, found.body["redis"]) == (True, said)

@@ -29,6 +29,7 @@ def test_what_may_be_tried_again() -> None:
     assert again == {
         "RateLimited",
         "ShuttingDown",
+        "Interrupted",
         "StorageUnavailable",
         "ReadingInterrupted",
         "ProviderUnavailable",
