@@ -17,7 +17,7 @@ has ip || missing="$missing iproute2"
 has haproxy || missing="$missing haproxy"
 has pgbouncer || missing="$missing pgbouncer"
 test -z "$missing" && exit 0
-# shellcheck disable=SC2086  one word a package
+# shellcheck disable=SC2086 # one word a package
 if has apt-get && [ "$(id -u)" = 0 ] && twice install $missing; then exit 0; fi
 echo "tests: the tests of several hosts are skipped without$missing (Debian: apt-get install$missing)" >&2
 exit 1
