@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from agents.policies import narrowed
 from agents.ports import Model
@@ -9,6 +10,7 @@ from agents.run import Ask, Run
 from agents.saved_run import Manner
 from agents.state import Budget, RunContext
 from agents.summaries import Summaries
+from infrastructure.database.patience import patiently
 from infrastructure.errors import InvalidInput
 from infrastructure.providers.types import Usage
 from services.agents import Agents
@@ -48,7 +50,9 @@ class Preparation:
     async def context(self, run: Run, budget: Budget) -> RunContext:
         """All that the nodes of the run's graph share."""
         ask = run.ask
-        manner = (run.saved.manner if run.saved is not None else None) or await self._manner(run)
+        manner = run.saved.manner if run.saved is not None else None
+        if manner is None:
+            manner = await patiently(partial(self._manner, run))
         turns = run.session.history() or ask.turns
         return RunContext(
             run.question,

@@ -22,6 +22,7 @@ from agents.state import Budget, Outcome
 from agents.taking_over import TakeOver
 from agents.tracing import RunTrace, Traces, begin_trace
 from agents.writer import RunWriter
+from infrastructure.database.engine import is_unavailable
 from infrastructure.database.repositories.turns import BegunTurn, KnownTurn, TakenOver
 from infrastructure.errors import AskGraphError, Conflict, NotFound, RateLimited, ShuttingDown, StorageUnavailable
 from infrastructure.log_ids import bind_run, continue_ids
@@ -82,6 +83,7 @@ class Runner:
         self._active: dict[str, Run] = {}
         self._tell_others = tell_others
         self._draining = False
+        self._closing = False  # runs have had their time
         self._beginning = 0  # questions that are being kept
         self._begun = asyncio.Event()
 
@@ -192,8 +194,10 @@ class Runner:
         self._draining = True
         if self._approvals is not None:
             self._approvals.suspend()
-        if tasks := self._tasks():
-            await asyncio.wait(tasks, timeout=grace_seconds)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace_seconds):
+                await self._all_ended()
+        self._closing = True
         for run in tuple(self._active.values()):
             self._end_early(run)
         while self._beginning:  # what is kept begins, and is stopped at once: nobody else would end its run
@@ -201,6 +205,15 @@ class Runner:
             await self._begun.wait()
         while tasks := self._tasks():
             await asyncio.wait(tasks)
+
+    async def _all_ended(self) -> None:
+        """Also those whose questions are being kept when draining begins: they are acknowledged, and get their time."""
+        while self._beginning or self._active:
+            if self._beginning:
+                self._begun.clear()
+                await self._begun.wait()
+            else:
+                await asyncio.wait(self._tasks())
 
     def _end_early(self, run: Run) -> None:
         if self._tell_others is None or run.begun is None:
@@ -288,8 +301,8 @@ class Runner:
         waits = bool(begun and begun.ahead) or session.occupied or next(iter(session.active)) != run_id
         writer.frame(Status("queued" if waits else "streaming", session.id))
         self.go(run, waits)
-        if self._draining:  # it began while its question was being kept
-            self._stop(run_id, ShuttingDown(RESTARTING))
+        if self._closing:  # it began while its question was being kept
+            self._end_early(run)
         return run
 
     def _stop(self, run_id: str, reason: AskGraphError | None) -> None:
@@ -338,6 +351,9 @@ class Runner:
         except AskGraphError as error:
             return await self._ends.failed(run, error)
         except Exception as error:
+            if is_unavailable(error):
+                away = StorageUnavailable("The database does not answer. Ask again in a moment.", retry_after=1.0)
+                return await self._ends.failed(run, away)
             log.exception("run failed", error=type(error).__name__)
             return await self._ends.failed(run, AskGraphError(INTERNAL))
 

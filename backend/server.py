@@ -18,6 +18,7 @@ import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.datastructures import Headers
 from websockets.http11 import Response
+from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from backend.accepting import Acceptor, CountedConnections, Seat
@@ -109,7 +110,7 @@ class DirectWebSocket(WebSocketsSansIOProtocol):
             self.transport.write(b"".join(self.conn.data_to_send()))
 
     def close(self, code: int, reason: str, abort_after: float) -> None:
-        if self.disconnected or self.close_sent:
+        if self.disconnected or self.close_sent or self.conn.state is not State.OPEN:  # the peer may have been quicker
             return
         self.conn.send_close(code, reason[:CLOSE_FRAME_LIMIT])
         self.transport.write(b"".join(self.conn.data_to_send()))

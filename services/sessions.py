@@ -11,10 +11,12 @@ from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from typing import Literal, Protocol, cast
 from uuid import UUID
 
+from infrastructure.database.patience import patiently
 from infrastructure.database.repositories.conversations import ChatState, StoredTurn
 from infrastructure.database.repositories.turns import NO_CHAT, BegunTurn, KnownTurn, NewTurn
 from infrastructure.errors import Conflict, InvalidInput, NotFound, RateLimited
@@ -194,7 +196,8 @@ class SessionManager:
     async def refresh(self, session: Session, asked_at: int) -> None:
         """Bring the session's turns up to what stands before a position, where they are not."""
         if session.stale and session.id is not None:
-            stored = await self._store.turns(session.id, asked_at, self._max_turns)
+            read = partial(self._store.turns, session.id, asked_at, self._max_turns)
+            stored = await patiently(read)
             session.turns.clear()
             session.turns.extend(Turn(one.question, one.answer, cast(TurnStatus, one.status)) for one in stored)
             session.stale = False

@@ -3,9 +3,11 @@
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from infrastructure.database.engine import Database
+from infrastructure.database.patience import patiently
 from infrastructure.database.repositories.knowledge import KnowledgeRepository
 from services.knowledge.grounding import Citation
 
@@ -36,7 +38,7 @@ class CitationCheck:
         """The citations that hold; one whose text has moved gets its new place."""
         if self._database.is_sqlite and self._knowledge.changes == since:
             return list(citations)
-        texts = await self._texts(citations)
+        texts = await patiently(partial(self._texts, citations))
         held = [verified(one, texts[one.document_id]) for one in citations if one.document_id in texts]
         return [one for one in held if one is not None]
 
