@@ -27,6 +27,10 @@ def word(seq: int) -> Entry:
     return entry(seq, f"word{seq} ")
 
 
+def said(seq: int) -> str:
+    return f"word{seq} "
+
+
 def words(first: int, last: int) -> list[Entry]:
     return [word(seq) for seq in range(first, last + 1)]
 
