@@ -5,7 +5,8 @@
 Every process may use both cores: the service's, the databases', the stand-in model and the load client, so that two
 workers have what one has. CPU is of all the service's processes; what PostgreSQL and Redis use is told beside it. c16
 is 16 clients of 64 tokens without a pause, s200 is 200 clients of 64 tokens 20 ms apart. Rounds are interleaved, each
-with new servers and an empty database; medians are printed.
+with new servers and an empty database; medians are printed. A worker that is behind sends words that arrived together
+as one frame: `reads/answer` tells how many were left. `others' cores` is PostgreSQL, Redis, and whatever else runs.
 """
 
 import argparse
@@ -41,7 +42,7 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
 COLUMNS = {
     "answers/s": ("rps",), "CPU ms/answer": ("cpu_ms_per_req",), "PostgreSQL": ("postgres_ms",), "Redis": ("redis_ms",),
     "first token p50 ms": ("ttft_ms", "p50"), "first token p99 ms": ("ttft_ms", "p99"), "gap p99 ms": ("gap_ms", "p99"),
-    "peak memory MB": ("rss_peak_mb",),
+    "peak memory MB": ("rss_peak_mb",), "reads/answer": ("reads_per_answer",), "others' cores": ("other_cores",),
 }  # fmt: skip
 
 

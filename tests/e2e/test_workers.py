@@ -194,6 +194,7 @@ async def test_a_killed_worker_is_replaced_and_the_others_serve_on(service: Serv
         assert set(shares(service)) == {second, third}
 
 
+@pytest.mark.slow
 async def test_a_restart_under_load_misses_nobody(service: Service) -> None:
     old = set(await ready(service, 2))
     async with sockets(service, 4) as idle, Load(service) as load:
@@ -229,6 +230,7 @@ async def test_all_end_with_1012_and_status_0(service: Service) -> None:
     assert [line["exit_status"] for line in service.log if line["event"] == "worker ended"] == [0, 0]
 
 
+@pytest.mark.slow
 async def test_workers_end_with_a_parent_that_is_killed(service: Service) -> None:
     workers = [psutil.Process(pid) for pid in living(service)]
     async with sockets(service, 4) as opened:

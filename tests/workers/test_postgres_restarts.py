@@ -37,6 +37,7 @@ async def own_postgres() -> AsyncIterator[RestartedPostgres]:
     await asyncio.to_thread(server.stop)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 async def test_nothing_acknowledged_is_lost_though_the_database_dies_again_and_again(
     own_postgres: RestartedPostgres, redis_url: str, tmp_path: Path

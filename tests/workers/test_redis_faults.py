@@ -26,7 +26,7 @@ KNOWLEDGE = "/api/v1/knowledge/files"
 LIMIT = 30
 RECOVERY_SECONDS = 20.0
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 
 @dataclass
@@ -132,6 +132,24 @@ async def test_what_runs_when_redis_forgets_everything_can_be_read_on_all_worker
             await crowd.stop()
         await read_elsewhere(service)
     await check_kept(workers_database, crowd)
+
+
+async def test_a_worker_dies_with_frames_that_redis_never_had(workers_database: str, tmp_path: Path) -> None:
+    """Its readers come back behind numbers that its heir has given to other words."""
+    hangs = Hangs()
+    async with two(workers_database, tmp_path) as service, Crowd(service.fleet.urls, CLIENTS) as crowd:
+        await crowd.streaming()
+        await hangs.begin(service.redis)
+        await service.say("away")
+        met = [one for one in crowd.under_way.values() if not one.ended]
+        seen = {one.request_id: one.words for one in met}
+        await crowd.until(lambda: all(one.ended or one.words > seen[one.request_id] + 5 for one in met))
+        await service.fleet.kill_one(0)
+        await hangs.end(service.redis)
+        await service.fleet.back()
+        await crowd.stop()
+    await check_kept(workers_database, crowd)
+    assert any(one.restarts for one in crowd.ended)
 
 
 async def test_limits_hold_without_redis_and_are_one_for_all_workers_with_it(

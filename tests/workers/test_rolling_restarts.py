@@ -1,6 +1,5 @@
 """All workers are restarted, one after the other, under load: no question fails, none is begun anew."""
 
-import os
 import random
 from pathlib import Path
 
@@ -10,11 +9,13 @@ from tests.workers.crowd import Crowd, check_kept
 from tests.workers.fleet import FLEETS, settings
 from tests.workers.oracle import oracle
 
-CLIENTS = int(os.environ.get("CLIENTS", "200"))
+CLIENTS = 100
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("kind", FLEETS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[pytest.mark.slow] if kind == "two ports" else []) for kind in FLEETS]
+)
 async def test_no_question_fails_while_all_workers_are_restarted(
     kind: str, workers_database: str, redis_url: str, tmp_path: Path
 ) -> None:
