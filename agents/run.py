@@ -137,6 +137,20 @@ class Run:
         """How long it has taken so far, in milliseconds."""
         return round((asyncio.get_running_loop().time() - self.started_at) * 1000, 1)
 
+    @property
+    def figures(self) -> dict[str, Any]:
+        """What its line says of it besides how it ended: figures and ids, nothing of what was said."""
+        usage = self.budget.usage if self.budget else Usage()
+        first = self.writer.first_token
+        return {
+            "model": self.found.model if self.found else self.ask.model.model if self.ask.model else None,
+            "agent": self.agent_id,
+            "words": self.writer.words,
+            "first_token_ms": None if first is None else round(first * 1000, 1),
+            "prompt_tokens": usage.prompt_tokens,
+            "completion_tokens": usage.completion_tokens,
+        }
+
     def told(self, content: bool) -> dict[str, Any]:
         """What its trace says of it as a whole; with `content` the question and the answer, too."""
         usage = self.budget.usage if self.budget else Usage()

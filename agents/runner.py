@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 import structlog
 
@@ -26,7 +25,6 @@ from infrastructure.database.engine import is_unavailable
 from infrastructure.database.repositories.turns import BegunTurn, KnownTurn, TakenOver
 from infrastructure.errors import AskGraphError, Conflict, NotFound, RateLimited, ShuttingDown, StorageUnavailable
 from infrastructure.log_ids import bind_run, continue_ids
-from infrastructure.providers.types import Usage
 from services.principals import may_reach
 from services.sessions import MAX_WAITING, Concurrency, SeenRequest, Session, SessionManager
 
@@ -241,6 +239,15 @@ class Runner:
             raise ShuttingDown("The service is restarting. Ask again in a moment.")
         if len(self._active) >= self._limits.active:
             raise RateLimited("Too many questions are being answered. Ask again in a moment.", retry_after=1.0)
+        self._beginning += 1
+        try:
+            return await self._begin(await self._admitted(ask), ask)
+        finally:
+            self._beginning -= 1
+            self._begun.set()
+
+    async def _admitted(self, ask: Ask) -> Session:
+        """The session that a question may come into."""
         await self._preparation.admit(ask)
         session_id = ask.session_id or (self._new_id() if ask.keep else None)
         session = await self._sessions.open(
@@ -252,13 +259,12 @@ class Runner:
         if self._concurrency == "interrupt":
             for earlier in tuple(session.active):
                 self._stop(earlier, None)
-        return await self._begin(session, ask)
+        return session
 
     async def _begin(self, session: Session, ask: Ask) -> RunHandle:
         run_id, answer_id = self._new_id(), self._new_id()
         session.active[run_id] = answer_id
         begun: BegunTurn | None = None
-        self._beginning += 1
         try:
             if session.id is not None:
                 turn = self._keeper.new_turn(session.id, ask, run_id, answer_id, self._most_ahead(ask))
@@ -272,9 +278,6 @@ class Runner:
         except BaseException:
             session.active.pop(run_id, None)
             raise
-        finally:
-            self._beginning -= 1
-            self._begun.set()
         bind_run(run_id, session.id)
         question = begun.question if begun else ask.question
         owner = session.owner if session.id else ask.owner
@@ -368,7 +371,7 @@ class Runner:
         if run.trace is not None:
             run.trace.finish(outcome or AskGraphError.kind, run.told(run.trace.content))
             more["trace"] = run.trace.id
-        log.info("run finished", outcome=outcome, ms=run.ms, prompt=PROMPT_VERSIONS, **_figures(run), **more)
+        log.info("run finished", outcome=outcome, ms=run.ms, prompt=PROMPT_VERSIONS, **run.figures, **more)
 
     async def _answer(self, run: Run) -> Outcome:
         if run.begun is not None:
@@ -379,20 +382,6 @@ class Runner:
         if self._graph.may_wait:
             context.kept = facts_of(run)
         return await self._graph.run(context, run.saved)
-
-
-def _figures(run: Run) -> dict[str, Any]:
-    """What its line says of a run besides how it ended: figures and ids, nothing of what was said."""
-    usage = run.budget.usage if run.budget else Usage()
-    first = run.writer.first_token
-    return {
-        "model": run.found.model if run.found else run.ask.model.model if run.ask.model else None,
-        "agent": run.agent_id,
-        "words": run.writer.words,
-        "first_token_ms": None if first is None else round(first * 1000, 1),
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-    }
 
 
 def _seen(handle: RunHandle, ask: Ask) -> SeenRequest:

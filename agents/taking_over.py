@@ -87,7 +87,7 @@ class TakeOver:
         """False: it has had its last frame, before what came of it could be kept."""
         try:
             seq = (lost.fence - 1) * FRAMES_OF_A_HOLDER
-            await continue_log(self._log, lost.id, session.owner, lost.fence, seq)
+            await continue_log(self._log, lost.id, session.owner, lost.fence, seq, apart=lost.apart)
         except Conflict:
             return False
         return True
@@ -109,17 +109,22 @@ class TakeOver:
         return Run(run_id, session, begun.question, writer, begun, answer_id, ask, session.owner, fence)
 
 
-async def continue_log(log: EventLog, run_id: str, owner: str | None, fence: int, seq: int, text: str = "") -> None:
+async def continue_log(
+    log: EventLog, run_id: str, owner: str | None, fence: int, seq: int, text: str = "", *, apart: bool = False
+) -> None:
     """Have the log of a run here, to be written on: behind its frames where there are any, else behind `seq` with the
-    answer's `text` up to there.
+    answer's `text` up to there. With `apart` its readers may have had frames that the log has not: they do not count.
 
     Raises:
         Conflict: it has its last frame, or somebody else has taken it.
     """
     try:
-        await log.take_over(run_id, fence)
+        if not apart:
+            await log.take_over(run_id, fence)
+            return
     except (NotFound, StorageUnavailable):
-        log.open(run_id, owner, seq, text, fence)
+        pass
+    log.open(run_id, owner, seq, text, fence)
 
 
 def asked_again(lost: LostRun, choose: Callable[[str | None], Model | None]) -> tuple[Ask, BegunTurn]:

@@ -34,7 +34,7 @@ from backend.models import Models
 from backend.openai_completions import Completions
 from backend.secret_key import load_secret_key
 from backend.settings import Settings
-from backend.sharing import KNOWLEDGE, Sharing, followed, open_event_log, open_feed, open_sharing
+from backend.sharing import KNOWLEDGE, Sharing, apart, followed, open_event_log, open_feed, open_sharing
 from backend.tracing import open_tracing
 from backend.uploads import UploadReader
 from backend.vitals import Vitals
@@ -253,11 +253,12 @@ def assemble(
         tell_others=tell_others,
     )
     metrics.count_held(sessions.__len__, lambda: runner.active)
-    leases = Leases(knowledge.database, worker, seconds=settings.run_lease_seconds, clock=utc_now)
+    leases = Leases(knowledge.database, worker, seconds=settings.run_lease_seconds, clock=utc_now, apart=apart(sharing))
     life = WorkerLife(leases, runner.take_over, checkpoints, keeper, event_log, followed(sharing))
     if sharing is not None:
         event_log.fenced = runner.lose
         limit.share(sharing.windows)
+        sharing.link.listen(lambda available: life.stand_apart())
         sharing.others.heed(runner, approvals, knowledge.follower.wake)
         knowledge.indexer.on_published = partial(sharing.others.tell, KNOWLEDGE, {})
     tokens = TokenSigner(secret, settings.jwt_algorithm, settings.jwt_access_token_expire_minutes, clock=utc_now)

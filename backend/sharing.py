@@ -78,6 +78,11 @@ async def open_sharing(settings: Settings, metrics: Metrics, stack: AsyncExitSta
     return Sharing(link, event_log, feed, RateWindows(link), others)
 
 
+def apart(sharing: Sharing | None) -> Callable[[], bool]:
+    """Tells whether frames are shown here that Redis does not have."""
+    return (lambda: False) if sharing is None else (lambda: not sharing.link.available or sharing.event_log.behind)
+
+
 Followed = Callable[[], list[str]]
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,7 +16,8 @@ from infrastructure.errors import NotFound, StorageUnavailable
 from services.leases import Leases
 
 log = structlog.get_logger()
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 0.5
+AT_ONCE = 16  # runs of a dead worker that are begun together
 AWAY = (SQLAlchemyError, OSError, StorageUnavailable)
 """What the database's absence looks like from here. Everything is tried again."""
 
@@ -39,6 +41,7 @@ class WorkerLife:
         self._followed = followed
         self._ended: set[str] = set()  # of these, what had been kept when they were last looked at
         self._knows = asyncio.Event()
+        self._news = asyncio.Event()
         self._taken: list[LostRun] = []  # ours, and not begun yet
 
     async def begin(self) -> None:
@@ -64,11 +67,18 @@ class WorkerLife:
     async def beat(self) -> None:
         """Be heard of, for ever. On one machine alone nobody listens."""
         while not self._leases.alone:
-            await asyncio.sleep(self._leases.pause)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._leases.pause):
+                    await self._news.wait()
+            self._news.clear()
             try:
                 await self._leases.beat()
             except AWAY as error:
                 log.warning("this worker's lease could not be extended", error=type(error).__name__)
+
+    def stand_apart(self) -> None:
+        """Have the others know at once whether this worker shows frames that they cannot have."""
+        self._news.set()
 
     async def follow(self) -> None:
         """Take over what others leave, for ever."""
@@ -95,8 +105,12 @@ class WorkerLife:
             log.info("runs that wait for an approval were taken up", runs=revived)
         self._taken += await self._leases.take_lost()
         while self._taken:
-            await self._take_over.begin_anew(self._taken[0])
-            del self._taken[0]
+            some, later = self._taken[:AT_ONCE], self._taken[AT_ONCE:]
+            begun = await asyncio.gather(*map(self._take_over.begin_anew, some), return_exceptions=True)
+            failed = [(run, error) for run, error in zip(some, begun, strict=True) if error is not None]
+            self._taken = [*later, *(run for run, _ in failed)]
+            for _, error in failed:
+                raise error
 
     async def _conclude(self) -> None:
         """Say the last frame of runs here whose end is kept. One that was kept just now has it on its way."""

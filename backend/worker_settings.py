@@ -14,7 +14,7 @@ class WorkerSettings(BaseSettings):
     redis_url: SecretStr | None = None
     redis_prefix: str = Field("askgraph:", min_length=1, max_length=64, pattern=r"^[\w:.-]+$")
     web_concurrency: int = Field(1, ge=1, le=64)
-    run_lease_seconds: float = Field(6.0, gt=0, le=3600)
+    run_lease_seconds: float = Field(4.0, gt=0, le=3600)
     run_attempts: int = Field(2, ge=1, le=10)
 
     @field_validator("redis_url")

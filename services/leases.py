@@ -22,11 +22,13 @@ MAX_TAKEN = 200  # runs at once
 
 
 class Leases:
-    """The lease of `worker`, for `seconds` from each beat. Errors of the database are SQLAlchemy's, or OSError."""
+    """The lease of `worker`, for `seconds` from each beat. `apart` tells whether it shows frames that others cannot
+    have. Errors of the database are SQLAlchemy's, or OSError.
+    """
 
     def __init__(
         self, database: Database, worker: str, *, seconds: float, clock: Callable[[], datetime],
-        monotonic: Callable[[], float] = time.monotonic,
+        apart: Callable[[], bool] = lambda: False, monotonic: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self.worker = worker
         self.alone = database.is_sqlite
@@ -35,6 +37,7 @@ class Leases:
         self._database = database
         self._seconds = seconds
         self._clock = clock
+        self._apart = apart
         self._monotonic = monotonic
         self._beaten_at: float | None = None
         self._steady_since: float | None = None
@@ -51,7 +54,7 @@ class Leases:
         begun = self._monotonic()
         async with self._database.write() as session:
             repository = WorkerRepository(session, self._clock())
-            await repository.beat(self.worker, self._seconds)
+            await repository.beat(self.worker, self._seconds, self._apart())
             await repository.forget_dead(FORGET_SECONDS)
         if self._beaten_at is None or begun - self._beaten_at > self._seconds:
             self._steady_since = begun

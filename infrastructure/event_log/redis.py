@@ -154,6 +154,11 @@ class RedisEventLog:
     async def settle(self, run_id: str) -> None:
         await self._sender.settle(run_id)
 
+    @property
+    def behind(self) -> bool:
+        """Whether frames were shown here that Redis does not have."""
+        return self._sender.behind
+
     def leave_followed(self) -> None:
         for run_id in self._mirrors.names:
             self._mirrors.leave(run_id)

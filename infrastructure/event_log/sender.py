@@ -100,6 +100,11 @@ class Sender:
             self._settled.append(settled)
             await settled
 
+    @property
+    def behind(self) -> bool:
+        """Whether frames were delivered that Redis does not have."""
+        return any(self._memory.last_seq(run_id) > writing.sent for run_id, writing in self._unsent.items())
+
     def silent(self, seconds: float) -> list[str]:
         """The runs to which nothing was added for so long."""
         before = self._monotonic() - seconds

@@ -59,6 +59,8 @@ async def test_two_that_start_at_once_do_not_both_take_it(database: Database, ru
     if database.is_sqlite:
         pytest.skip("one process is all there is")
     stores = [Checkpoints(database, f"w{number}", clock=lambda: NOW) for number in range(4)]
+    for number in range(4):
+        await Leases(database, f"w{number}", seconds=600, clock=lambda: NOW).beat()
     await stores[0].keep(run_id, b"state", 60)
     await stores[0].release(run_id)
     taken = await asyncio.gather(*(store.take() for store in stores))

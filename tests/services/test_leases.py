@@ -127,3 +127,20 @@ async def test_what_is_under_way_in_a_chat_is_known_to_every_process(
     await conversations.end(ended(turn, kept, "one", 1))
     assert await conversations.under_way(turn.chat_id) == (again.run_id, again.answer_id)
     assert await conversations.ended_of([turn.run_id]) == {turn.run_id}
+
+
+async def test_whether_a_worker_stood_apart_is_known_when_it_has_died(
+    database: Database, conversations: Conversations
+) -> None:
+    await begun(conversations, "dead")
+    clock, apart = Clock(), [True]
+    dying = Leases(database, "dead", seconds=0.001, clock=now, monotonic=clock, apart=lambda: apart[0])
+    await dying.beat()
+    heir = await steady(database, "heir", Clock())
+    assert [run.apart for run in await heir.take_lost()] == [True]
+    apart[0] = False
+    await begun(conversations, "dead")
+    await dying.beat()
+    await begun(conversations, "unknown")
+    await heir.beat()
+    assert [run.apart for run in await heir.take_lost()] == [False, False]

@@ -15,3 +15,4 @@ class Worker(Base):
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    apart: Mapped[bool]  # it shows frames that the others cannot have: nobody knows how far its runs have come

@@ -36,6 +36,7 @@ class LostRun:
     started_at: datetime
     fence: int
     attempts: int
+    apart: bool  # its worker showed frames that nobody else can have
 
 
 class WorkerRepository:
@@ -50,14 +51,16 @@ class WorkerRepository:
     def _in(self, seconds: float) -> Any:
         return (self._now if self._server else self._clock) + timedelta(seconds=seconds)
 
-    async def beat(self, worker: str, seconds: float) -> None:
-        """Have `worker` alive for so long from now."""
+    async def beat(self, worker: str, seconds: float, apart: bool) -> None:
+        """Have `worker` alive for so long from now; `apart`: it shows frames that the others cannot have."""
         dialect = postgresql if self._server else sqlite
         until: Any = (
             self._now + timedelta(seconds=seconds) if self._server else self._clock + timedelta(seconds=seconds)
         )
-        insert = dialect.insert(Worker).values(id=worker, expires_at=until)
-        await self._session.execute(insert.on_conflict_do_update(index_elements=["id"], set_={"expires_at": until}))
+        insert = dialect.insert(Worker).values(id=worker, expires_at=until, apart=apart)
+        await self._session.execute(
+            insert.on_conflict_do_update(index_elements=["id"], set_={"expires_at": until, "apart": apart})
+        )
 
     async def leave(self, worker: str) -> None:
         """What it has left is anybody's, at once. That it was begun here is not held against it."""
@@ -77,14 +80,19 @@ class WorkerRepository:
         among them. With `alone` there is no other process, and every other worker is dead.
         """
         waits = exists().where(RunCheckpoint.run_id == Run.id)
-        lost = select(Run.id).where(Run.outcome.is_(None), Run.worker != worker, ~waits)
+        was_apart = select(Worker.apart).where(Worker.id == Run.worker).scalar_subquery()
+        lost = select(Run.id, was_apart).where(Run.outcome.is_(None), Run.worker != worker, ~waits)
         if not alone:
             lost = lost.where(self._is_dead(Run.worker))
         lost = lost.order_by(Run.started_at).limit(limit)
         if self._server:
             lost = lost.with_for_update(skip_locked=True, of=Run)
-        ids = await self._own(lost, worker=worker, attempts=Run.attempts + 1)
-        return await self._lost(ids) if ids else []
+        holders = await self._session.execute(lost)
+        apart = {run_id: bool(was_apart) for run_id, was_apart in holders}
+        if not apart:
+            return []
+        await self._own(list(apart), worker=worker, attempts=Run.attempts + 1)
+        return await self._lost(apart)
 
     async def _own(self, runs: Any, **values: Any) -> Sequence[str]:
         """Change the holder of the runs that a query finds; which they were."""
@@ -96,7 +104,7 @@ class WorkerRepository:
         alive = exists().where(Worker.id == worker, Worker.expires_at >= self._now)
         return ~alive
 
-    async def _lost(self, ids: Sequence[str]) -> list[LostRun]:
+    async def _lost(self, apart: Mapping[str, bool]) -> list[LostRun]:
         question = aliased(ChatMessage)
         query = (
             select(
@@ -106,10 +114,10 @@ class WorkerRepository:
             )
             .join(Chat, Chat.id == Run.chat_id)
             .join(question, question.id == Run.user_message_id)
-            .where(Run.id.in_(ids))
+            .where(Run.id.in_(list(apart)))
             .order_by(Run.chat_id, Run.answer_position)
         )  # fmt: skip
-        return [LostRun(*list(row)) for row in await self._session.execute(query)]
+        return [LostRun(*[*row, apart[row[0]]]) for row in await self._session.execute(query)]
 
     async def take_waiting(self, worker: str, limit: int, *, alone: bool) -> list[WaitingRun]:
         """Make runs that wait for a person `worker`'s own, where their process has left them or is dead."""

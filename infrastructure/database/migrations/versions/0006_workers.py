@@ -14,6 +14,7 @@ def upgrade() -> None:
         "worker",
         sa.Column("id", sa.String(64), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("apart", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("PK__worker")),
     )
     op.add_column("run", sa.Column("fence", sa.Integer(), nullable=False, server_default="1"))
