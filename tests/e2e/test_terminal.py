@@ -133,7 +133,7 @@ async def test_a_service_that_dies_in_the_midst_is_told_and_the_text_stays(
     tmp_path: Path, far_end: ModelServer, scripted: ModelServer
 ) -> None:
     scripted.hang(TOKENS[:5])
-    settings = scripted_model(far_end)
+    settings = {**scripted_model(far_end), "RUN_ATTEMPTS": "1"}
     async with cutter(0) as network, running(tmp_path, settings) as service:
         network.target = service.port
         async with terminal(tmp_path, "chat", "--url", network.url) as shown:
