@@ -17,6 +17,7 @@ import websockets
 ROOT = Path(__file__).parents[2]
 LISTENING = re.compile(r"running on http://127\.0\.0\.1:(\d+)")
 START_SECONDS = 60
+LINE_SECONDS = 20
 
 
 class Service:
@@ -56,10 +57,13 @@ class Service:
             task.cancel()
         assert self._listening.is_set(), f"the service did not start: {''.join(self.raw)[-2000:]}"
         assert done
-        await self.logged("ready")
+        await self._logged(START_SECONDS, "ready", {})
 
     async def logged(self, event: str, **fields: Any) -> dict[str, Any]:
         """The first log line with that event and those fields, awaited."""
+        return await self._logged(LINE_SECONDS, event, fields)
+
+    async def _logged(self, seconds: float, event: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         async with self._changed:
             found: list[dict[str, Any]] = []
 
@@ -67,7 +71,7 @@ class Service:
                 found[:] = [line for line in self.log if {**line, "event": event, **fields} == line]
                 return bool(found)
 
-            await asyncio.wait_for(self._changed.wait_for(there), 20)
+            await asyncio.wait_for(self._changed.wait_for(there), seconds)
             return found[0]
 
     def terminate(self) -> None:
