@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Protocol
 
 import structlog
 
+from agents.checkpoints import Unreadable
 from agents.ending import Endings, RunMetrics
 from agents.events import Status
 from agents.ports import Clock, EventLog, Model
@@ -73,10 +75,13 @@ class TakeOver:
         except NotFound:
             return  # deleted meanwhile, and its run with it
         session.stale = True
-        ask, begun = asked_again(lost, self._preparation.model)
-        over = not await self._has_log(lost, session)
+        over, spent = not await self._has_log(lost, session), lost.attempts > self._attempts
+        try:
+            ask, begun = asked_again(lost, self._preparation.model)
+        except Unreadable:
+            spent, (ask, begun) = True, asked_again(replace(lost, asked=None), self._preparation.model)
         run = self._run(lost.id, session, begun, lost.answer_id, ask, lost.fence)
-        if over or lost.attempts > self._attempts:
+        if over or spent:
             return await self._interrupt(run, over)
         run.writer.frame(Status("restarted", session.id))
         log.warning("a run is begun anew", run_id=lost.id, attempt=lost.attempts)
@@ -128,14 +133,22 @@ async def continue_log(
 
 
 def asked_again(lost: LostRun, choose: Callable[[str | None], Model | None]) -> tuple[Ask, BegunTurn]:
-    """The question as it was asked, and its turn."""
+    """The question as it was asked, and its turn.
+
+    Raises:
+        Unreadable: how it was asked was kept by another version.
+    """
     manner = dict(lost.asked or {})
     model, owner = choose(manner.pop("model", None)), manner.pop("owner", lost.owner)
     for name in ("file_ids", "stop"):
         manner[name] = tuple(manner.get(name, ()))
-    ask = Ask(
-        lost.question, f"chat {lost.chat_id}", lost.chat_id, True, owner=owner, must_exist=True, model=model, **manner
-    )  # fmt: skip
+    try:
+        ask = Ask(
+            lost.question, f"chat {lost.chat_id}", lost.chat_id, True, owner=owner, must_exist=True, model=model,
+            **manner,
+        )  # fmt: skip
+    except TypeError as error:
+        raise Unreadable from error
     begun = BegunTurn(
         lost.answer_position, 0, lost.asked_at, lost.question, lost.message_id, lost.titled, False, lost.started_at,
         lost.agent_id,

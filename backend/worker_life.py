@@ -107,9 +107,12 @@ class WorkerLife:
         while self._taken:
             some, later = self._taken[:AT_ONCE], self._taken[AT_ONCE:]
             begun = await asyncio.gather(*map(self._take_over.begin_anew, some), return_exceptions=True)
-            failed = [(run, error) for run, error in zip(some, begun, strict=True) if error is not None]
-            self._taken = [*later, *(run for run, _ in failed)]
-            for _, error in failed:
+            away = [(run, error) for run, error in zip(some, begun, strict=True) if isinstance(error, AWAY)]
+            self._taken = [*later, *(run for run, _ in away)]
+            for run, error in zip(some, begun, strict=True):
+                if error is not None and not isinstance(error, AWAY):  # a fault of our own: the others go on
+                    log.error("a run could not be begun anew", run_id=run.id, exc_info=error)
+            for _, error in away:
                 raise error
 
     async def _conclude(self) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any
@@ -126,6 +127,15 @@ async def test_a_run_is_begun_anew_as_it_was_asked() -> None:
     assert (request.temperature, request.max_tokens) == (0.0, 7)
     assert any("Be brief." in message.content for message in request.messages)
     assert any(QUESTION in message.content for message in request.messages)
+
+
+async def test_a_run_that_another_version_asked_for_ends_as_interrupted() -> None:
+    before, run_id, log = await dead("Pardon? ")
+    it = Service(ScriptedModel(says("never")), PARIS, log=log, url=before.url, worker="new", ids=count(100))
+    for run in await lost(it):
+        await it.runner.take_over.begin_anew(replace(run, asked={"shape": "of later"}))
+    end = json.loads((await log.terminal(run_id)).data)
+    assert (end["type"], end["code"]) == ("error", "interrupted")
 
 
 async def test_what_the_dead_process_still_keeps_is_nothing() -> None:

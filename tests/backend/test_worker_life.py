@@ -6,10 +6,21 @@ from typing import Any, cast
 
 import pytest
 from sqlalchemy.exc import OperationalError
+from structlog.testing import capture_logs
 
 from backend import worker_life
 from backend.worker_life import WorkerLife
 from infrastructure.errors import NotFound
+
+
+class Named(str):
+    """A run that is its id."""
+
+    __slots__ = ()
+
+    @property
+    def id(self) -> str:
+        return self
 
 
 class Scene:
@@ -20,7 +31,7 @@ class Scene:
         self.pause = 0.0
         self.away = away
         self.done: list[str] = []
-        self.lost: list[str] = []
+        self.lost: list[Any] = []
         self.followed: list[str] = []
         self.ended: set[str] = set()
         self.gone: set[str] = set()
@@ -125,6 +136,23 @@ async def test_a_run_that_was_taken_but_could_not_be_begun_is_begun_later() -> N
     following = asyncio.create_task(scene.life.follow())
     await scene.until("began a")
     following.cancel()
+
+
+async def test_a_run_that_cannot_be_begun_for_a_fault_of_our_own_keeps_no_other_from_it() -> None:
+    scene = Scene(alone=True)
+    scene.lost = [Named("a"), Named("b")]
+    begin = scene.begin_anew
+
+    async def fails_on_a(run: Any) -> None:
+        if run == "a":
+            raise ValueError("of our own")
+        await begin(run)
+
+    scene.begin_anew = fails_on_a  # type: ignore[method-assign]
+    with capture_logs() as lines:
+        await asyncio.wait_for(scene.life.know(), 5)
+    assert scene.done == ["looked", "began b"]
+    assert [line["event"] for line in lines] == ["a run could not be begun anew"]
 
 
 async def test_a_run_that_was_kept_without_a_last_frame_gets_one_at_the_second_look() -> None:
