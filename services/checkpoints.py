@@ -9,6 +9,7 @@ from infrastructure.database.engine import Database
 from infrastructure.database.repositories.checkpoints import CheckpointRepository, WaitingRun
 from infrastructure.database.repositories.workers import WorkerRepository
 from infrastructure.errors import StorageUnavailable
+from services.storage_errors import as_storage_errors
 
 AWAY = "The database does not answer. Try again in a moment."
 MAX_TAKEN = 1000
@@ -60,11 +61,9 @@ class Checkpoints:
         Raises:
             StorageUnavailable: the database does not answer.
         """
-        try:
+        with as_storage_errors():
             async with self._database.read() as session:
                 return await CheckpointRepository(session).state(run_id)
-        except (SQLAlchemyError, OSError) as error:
-            raise StorageUnavailable(AWAY) from error
 
     async def take(self) -> list[tuple[WaitingRun, float]]:
         """The runs that this process goes on with, now its own, each with the seconds that are left to answer: those

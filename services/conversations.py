@@ -26,6 +26,7 @@ from infrastructure.database.repositories.turns import (
     apply_turns,
 )
 from infrastructure.errors import StorageUnavailable, Unauthorized
+from services.storage_errors import as_storage_errors
 
 log = structlog.get_logger()
 END_PAUSES = (0.1, 0.5, 1.0, 2.0, 4.0, 8.0)  # seconds between tries to save an answer: a restart fits in
@@ -99,11 +100,9 @@ class Conversations:
         Raises:
             StorageUnavailable: the database does not answer.
         """
-        try:
+        with as_storage_errors():
             async with self._database.read() as session:
                 return set(run_ids) - await ConversationRepository(session).unfinished_of(run_ids)
-        except (SQLAlchemyError, OSError) as error:
-            raise StorageUnavailable("The database does not answer. Try again in a moment.") from error
 
     async def under_way(self, chat_id: str) -> tuple[str, str] | None:
         """The run that a chat is at, in whichever process, and the id of its answer."""
