@@ -101,9 +101,11 @@ class WorkerLife:
             log.warning("this worker's lease runs on", error=type(error).__name__)
 
     async def _inherit(self) -> None:
-        if revived := await revive_all(self._take_over, self._checkpoints):
+        waiting, lost = await self._leases.left()
+        if waiting and (revived := await revive_all(self._take_over, self._checkpoints)):
             log.info("runs that wait for an approval were taken up", runs=revived)
-        self._taken += await self._leases.take_lost()
+        if lost:
+            self._taken += await self._leases.take_lost()
         while self._taken:
             some, later = self._taken[:AT_ONCE], self._taken[AT_ONCE:]
             begun = await asyncio.gather(*map(self._take_over.begin_anew, some), return_exceptions=True)

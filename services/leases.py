@@ -12,9 +12,10 @@ import asyncio
 import time
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
 from infrastructure.database.engine import Database
-from infrastructure.database.repositories.workers import LostRun, WorkerRepository
+from infrastructure.database.repositories.workers import LostRun, WorkerRepository, beat, what_is_left
 
 BEATS = 3  # in the length of a lease
 FORGET_SECONDS = 3600.0
@@ -52,10 +53,8 @@ class Leases:
 
     async def _beat(self) -> None:
         begun = self._monotonic()
-        async with self._database.write() as session:
-            repository = WorkerRepository(session, self._clock())
-            await repository.beat(self.worker, self._seconds, self._apart())
-            await repository.forget_dead(FORGET_SECONDS)
+        alive = partial(beat, worker=self.worker, seconds=self._seconds, apart=self._apart())
+        await self._database.transact(partial(alive, now=self._clock(), forget=FORGET_SECONDS))
         if self._beaten_at is None or begun - self._beaten_at > self._seconds:
             self._steady_since = begun
         self._beaten_at = begun
@@ -65,6 +64,12 @@ class Leases:
         async with self._turn, self._database.write() as session:
             self._left = True
             await WorkerRepository(session, self._clock()).leave(self.worker)
+
+    async def left(self) -> tuple[bool, bool]:
+        """Whether there may be runs to take that wait for a person, and runs that other workers were at."""
+        if self.alone:
+            return True, True
+        return await self._database.look(partial(what_is_left, worker=self.worker))
 
     async def take_lost(self) -> list[LostRun]:
         """Runs of dead workers, this one's from now on."""

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 from sqlalchemy import URL, Connection, event, make_url
@@ -13,13 +13,17 @@ from sqlalchemy.exc import TimeoutError as SqlTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from infrastructure.database.rows import Rows, ServerRows
+from infrastructure.database.rows import Rows, to_json
 from infrastructure.database.sqlite_writer import SqliteWriter
+
+if TYPE_CHECKING:
+    from infrastructure.database.postgres_writer import PostgresWriter
 
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 _WRITING = {"askgraph_writing": True}
 T = TypeVar("T")
 BUSY_TIMEOUT_MS = 5000
+CONNECT_SECONDS = 10.0
 _AWAY = ("08", "53", "57P", "25006")
 """PostgreSQL's codes for: no connection, no room for one more, starting or shutting down, a standby that only reads."""
 _POSTGRESQL: dict[str, Any] = {
@@ -29,7 +33,7 @@ _POSTGRESQL: dict[str, Any] = {
         "statement_cache_size": 0,
         "prepared_statement_cache_size": 0,
         "prepared_statement_name_func": lambda: "",
-        "timeout": 10.0,
+        "timeout": CONNECT_SECONDS,
     },
     "pool_pre_ping": True,  # a server that was restarted costs nobody a request
 }
@@ -68,16 +72,12 @@ def open_engine(url: str, *, foreign_keys: bool = True, pool_size: int | None = 
         options |= {"pool_size": pool_size, "max_overflow": 0}
     if not sqlite:
         options |= _POSTGRESQL
-    engine = create_async_engine(target, json_serializer=_to_json, json_deserializer=orjson.loads, **options)
+    engine = create_async_engine(target, json_serializer=to_json, json_deserializer=orjson.loads, **options)
     if sqlite:
         if target.database and target.database != ":memory:":
             Path(target.database).parent.mkdir(parents=True, exist_ok=True)
         _prepare_sqlite(engine, foreign_keys)
     return engine
-
-
-def _to_json(value: Any) -> str:
-    return orjson.dumps(value).decode()
 
 
 def _prepare_sqlite(engine: AsyncEngine, foreign_keys: bool) -> None:
@@ -121,8 +121,7 @@ class Database:
         self.is_sqlite = engine.dialect.name == "sqlite"
         self._writer = for_writing(engine)
         self._turn = asyncio.Lock() if self.is_sqlite else nullcontext()
-        path = engine.url.database
-        self._sqlite_writer = SqliteWriter(path, _pragmas(True)) if self.is_sqlite and path else None
+        self._lean = _lean_writer(engine)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
@@ -146,23 +145,26 @@ class Database:
         """A unit of work over fixed statements: the lean way for what is written with every answer."""
         with _as_database_errors():
             async with self._turn:
-                if self._sqlite_writer is not None:
-                    return await self._sqlite_writer.transact(work)
-                async with self.engine.begin() as connection:
-                    return await work(ServerRows(connection))
+                return await self._lean.transact(work)
 
     async def look(self, work: Callable[[Rows], Coroutine[Any, Any, T]]) -> T:
         """The same for what only reads."""
         with _as_database_errors():
-            if self._sqlite_writer is not None:
-                return await self._sqlite_writer.transact(work, begin="BEGIN")
-            async with self.engine.connect() as connection:
-                return await work(ServerRows(connection))
+            return await self._lean.look(work)
 
     async def close(self) -> None:
-        if self._sqlite_writer is not None:
-            await self._sqlite_writer.aclose()
+        await self._lean.aclose()
         await self.engine.dispose()
+
+
+def _lean_writer(engine: AsyncEngine) -> "SqliteWriter | PostgresWriter":
+    url = engine.url
+    if url.get_backend_name() == "sqlite":
+        return SqliteWriter(url.database or ":memory:", _pragmas(True))
+    from infrastructure.database.postgres_writer import PostgresWriter
+
+    _, options = engine.dialect.create_connect_args(url)
+    return PostgresWriter({**options, "timeout": CONNECT_SECONDS})
 
 
 @contextmanager

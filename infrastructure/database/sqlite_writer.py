@@ -8,21 +8,19 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from typing import Any, TypeVar
 
 import orjson
-from sqlalchemy import Insert, Select, Update
+from sqlalchemy import Select
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from infrastructure.database.models.base import UtcDateTime
-from infrastructure.database.rows import Rows, Values
+from infrastructure.database.rows import Change, FixedStatements, OfKind, Rows, Values, to_json
 
 T = TypeVar("T")
 _DIALECT = sqlite.dialect(
     paramstyle="qmark",
-    json_serializer=lambda value: orjson.dumps(value).decode(),
+    json_serializer=to_json,
     json_deserializer=orjson.loads,
 )
 
@@ -35,21 +33,26 @@ class SqliteWriter:
         self._pragmas = pragmas
         self._thread = ThreadPoolExecutor(1, "sqlite-writer")
         self._connection: sqlite3.Connection | None = None
-        self._statements: dict[int, _Statement] = {}
+        self._statements = FixedStatements(_DIALECT)
 
-    async def transact(self, work: Callable[[Rows], Coroutine[Any, Any, T]], begin: str = "BEGIN IMMEDIATE") -> T:
+    async def transact(self, work: Callable[[Rows], Coroutine[Any, Any, T]]) -> T:
         """Run `work` as one transaction: committed when it returns, rolled back when it raises.
-
-        `begin` takes the write lock at once; `BEGIN` is for what only reads.
 
         Raises:
             IntegrityError, OperationalError: SQLAlchemy's, for sqlite3's own.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, work, begin)
+        return await self._in_thread(work, "BEGIN IMMEDIATE")  # which takes the write lock at once
+
+    async def look(self, work: Callable[[Rows], Coroutine[Any, Any, T]]) -> T:
+        """The same for what only reads."""
+        return await self._in_thread(work, "BEGIN")
 
     async def aclose(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
         self._thread.shutdown()
+
+    async def _in_thread(self, work: Callable[[Rows], Coroutine[Any, Any, T]], begin: str) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, work, begin)
 
     def _run(self, work: Callable[[Rows], Coroutine[Any, Any, T]], begin: str) -> T:
         try:
@@ -84,66 +87,28 @@ class SqliteWriter:
 class _ThreadRows:
     """`Rows` that answer at once."""
 
-    def __init__(self, connection: sqlite3.Connection, statements: "dict[int, _Statement]") -> None:
+    def __init__(self, connection: sqlite3.Connection, statements: FixedStatements) -> None:
         self._connection = connection
         self._statements = statements
 
-    def pick(self, of_kind: Mapping[str, Insert]) -> Insert:
+    def pick(self, of_kind: Mapping[str, OfKind]) -> OfKind:
         return of_kind["sqlite"]
 
     async def find(
         self, statement: Select[Any], keys: Sequence[Values], together: Select[Any] | None = None
     ) -> list[Sequence[Any]]:
-        made = self._made(statement)
+        made = self._statements.of(statement)
         found: list[Sequence[Any]] = []
         for values in keys:
             rows = self._connection.execute(made.sql, made.parameters(values)).fetchall()
             found += [made.row(row) for row in rows]
         return found
 
-    async def change(self, statement: Insert | Update, rows: Sequence[Values]) -> int:
-        made = self._made(statement)
+    async def change(self, statement: Change, rows: Sequence[Values]) -> int:
+        made = self._statements.of(statement)
         if len(rows) == 1:
             return self._connection.execute(made.sql, made.parameters(rows[0])).rowcount
         return self._connection.executemany(made.sql, [made.parameters(row) for row in rows]).rowcount
-
-    def _made(self, statement: Select[Any] | Insert | Update) -> "_Statement":
-        made = self._statements.get(id(statement))
-        if made is None:
-            made = self._statements[id(statement)] = _Statement(statement)
-        return made
-
-
-class _Statement:
-    """A statement as SQLite's text, with what turns values into those it keeps, and back."""
-
-    def __init__(self, statement: Select[Any] | Insert | Update) -> None:
-        self._held = statement  # as long as this is here nothing else has its id
-        compiled: Any = statement.compile(dialect=_DIALECT)
-        self.sql = str(compiled)
-        self._binds = [
-            (
-                name,
-                compiled.binds[name].value,
-                compiled.binds[name].type.dialect_impl(_DIALECT).bind_processor(_DIALECT),
-            )
-            for name in compiled.positiontup or ()
-        ]
-        columns = statement.selected_columns if isinstance(statement, Select) else ()
-        self._results = [column.type.dialect_impl(_DIALECT).result_processor(_DIALECT, None) for column in columns]
-
-    def parameters(self, values: Values) -> list[Any]:
-        given = ((values.get(name, preset), process) for name, preset, process in self._binds)
-        return [process(value) if process else value for value, process in given]
-
-    def row(self, row: Sequence[Any]) -> Sequence[Any]:
-        return [process(value) if process else value for value, process in zip(row, self._results, strict=True)]
-
-
-def _processor(kind: Any) -> Callable[[Any], Any] | None:
-    """What turns a value of this type into one that SQLite keeps. Times are the same in many rows of a transaction."""
-    process: Callable[[Any], Any] | None = kind.dialect_impl(_DIALECT).bind_processor(_DIALECT)
-    return lru_cache(256)(process) if process and isinstance(kind, UtcDateTime) else process
 
 
 def _driven(work: Coroutine[Any, Any, T]) -> T:

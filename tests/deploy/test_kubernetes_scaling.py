@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from infrastructure.database.postgres_writer import CONNECTIONS
 from tests.backend.test_environment_template import template
 from tests.deploy.cluster import K8S, MANY, app, of_kind, one, settings
 from tests.deploy.known import series
@@ -60,7 +61,8 @@ def test_the_connections_of_all_pods_are_no_more_than_their_servers_take(name: s
     workers = int(settings(name)["WEB_CONCURRENCY"])
     bouncer = {each["metadata"]["name"].rpartition("-")[0]: each for each in of_kind(name, "ConfigMap")}["pgbouncer"]
     told = dict(re.findall(r"^(\w+) = (.+)$", bouncer["data"]["pgbouncer.ini"], re.MULTILINE))
-    assert most * workers * (int(settings(name)["DATABASE_POOL_SIZE"]) + 1) <= int(told["max_client_conn"])
+    each = int(settings(name)["DATABASE_POOL_SIZE"]) + CONNECTIONS + 1  # the writer's, and one that a start needs
+    assert most * workers * each <= int(told["max_client_conn"])
     (postgres,) = one(name, "StatefulSet", "postgres")["spec"]["template"]["spec"]["containers"]
     (taken,) = re.findall(r"max_connections=(\d+)", " ".join(postgres["args"]))
     bouncers = one(name, "Deployment", "pgbouncer")["spec"]["replicas"]

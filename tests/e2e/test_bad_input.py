@@ -319,6 +319,8 @@ async def test_a_bad_frame_is_answered_by_both_alike(frame: dict[str, Any], side
             await socket.connection.send(text)
             await socket.send(type="ping")
             first = (await socket.until(type="pong"))[0]
+            if first["type"] == "pong" and frame.get("type") == "question":  # it takes its time to keep one
+                first = await socket.next()
         answers.append([first.get(name) for name in ("type", "code", "message", "retryable")])
     assert answers[0] == answers[1]
     assert answers[0][1] not in ("internal_error", "storage_unavailable")

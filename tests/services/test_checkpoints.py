@@ -32,6 +32,11 @@ async def run_id(database: Database) -> str:
     return run
 
 
+async def waiting(database: Database) -> bool:
+    """Whether there seem to be runs for `store` to take."""
+    return (await Leases(database, "new", seconds=600, clock=lambda: NOW).left())[0]
+
+
 async def test_what_is_kept_is_claimed_by_one(store: Checkpoints, run_id: str) -> None:
     await store.keep(run_id, b"state", 60)
     claims = await asyncio.gather(*(store.claim(run_id) for _ in range(3)))
@@ -42,11 +47,14 @@ async def test_a_released_run_is_taken_up_with_its_time(store: Checkpoints, run_
     await Leases(database, "w", seconds=600, clock=lambda: NOW).beat()
     await store.keep(run_id, b"state", 60)
     if not database.is_sqlite:
+        assert not await waiting(database)
         assert await store.take() == [], "its process is alive"
     await store.release(run_id)
+    assert await waiting(database)
     [(run, seconds)] = await store.take()
     assert (run.run_id, run.state, run.fence, seconds) == (run_id, b"state", 2, 60)
     assert await store.take() == [], "it is this one's already"
+    assert database.is_sqlite or not await waiting(database)
 
 
 async def test_a_run_whose_process_died_while_it_waited_is_taken_up(store: Checkpoints, run_id: str) -> None:

@@ -60,6 +60,7 @@ async def test_a_run_of_a_worker_that_is_not_there_is_taken_over_once(
 ) -> None:
     turn, kept = await begun(conversations, "dead", asked={"rag_mode": "hybrid"})
     first, second = await steady(database, "first", Clock()), await steady(database, "second", Clock())
+    assert (await first.left())[1]
     taken = await first.take_lost()
     assert [(run.id, run.fence, run.attempts, run.question) for run in taken] == [(turn.run_id, 2, 2, "Why?")]
     assert (taken[0].asked, taken[0].answer_position, taken[0].asked_at) == (
@@ -67,6 +68,7 @@ async def test_a_run_of_a_worker_that_is_not_there_is_taken_over_once(
     )  # fmt: skip
     if not database.is_sqlite:  # where there is one process, every other is dead
         assert await second.take_lost() == []
+        assert await second.left() == (False, False)
 
 
 async def test_what_the_old_worker_still_writes_is_refused(database: Database, conversations: Conversations) -> None:

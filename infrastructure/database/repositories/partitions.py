@@ -13,16 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from infrastructure.database.models import PartitionState
 from infrastructure.database.models.knowledge import PartitionChange
-from infrastructure.database.rows import Rows
+from infrastructure.database.rows import Rows, one_of
 
 KEPT_CHANGES = 1000
 """Of a partition, at least. Who was away for longer reads it anew."""
 _CLEARED_EVERY = 64  # changes
 _state: Any = PartitionState.__table__
 _OF_ONE = select(_state.c.partition, _state.c.generation).where(_state.c.partition == bindparam("id"))
-_OF_SOME = select(_state.c.partition, _state.c.generation).where(
-    _state.c.partition.in_(bindparam("ids", expanding=True))
-)
+_OF_SOME = select(_state.c.partition, _state.c.generation).where(one_of(_state.c.partition))
 
 
 async def generations(rows: Rows, partitions: Sequence[str]) -> dict[str, int]:

@@ -17,7 +17,7 @@ from infrastructure.database.repositories.turn_records import (
     Turn,
     TurnResult,
 )
-from infrastructure.database.rows import Rows, inserting
+from infrastructure.database.rows import Rows, inserting, one_of
 from infrastructure.errors import Conflict, InvalidInput, NotFound, RateLimited
 
 __all__ = [
@@ -39,12 +39,7 @@ _CHAT_COLUMNS = (
     _chat.c.id, _chat.c.user_id, _chat.c.title, _chat.c.last_position, _chat.c.message_count, _chat.c.agent_id,
 )  # fmt: skip
 _CHAT = select(*_CHAT_COLUMNS).where(_chat.c.id == bindparam("id")).with_for_update()
-_CHATS = (
-    select(*_CHAT_COLUMNS)
-    .where(_chat.c.id.in_(bindparam("ids", expanding=True)))
-    .order_by(_chat.c.id)
-    .with_for_update()
-)
+_CHATS = select(*_CHAT_COLUMNS).where(one_of(_chat.c.id)).order_by(_chat.c.id).with_for_update()
 _NEW_CHAT_COLUMNS = (
     "id", "user_id", "title", "details", "is_archived", "message_count", "last_position", "created_at", "updated_at",
 )  # fmt: skip
@@ -76,12 +71,7 @@ _AHEAD = (
 )
 _HOLDER_COLUMNS = (_run.c.id, _run.c.worker, _run.c.fence)
 _HOLDER = select(*_HOLDER_COLUMNS).where(_run.c.id == bindparam("id")).with_for_update()
-_HOLDERS = (
-    select(*_HOLDER_COLUMNS)
-    .where(_run.c.id.in_(bindparam("ids", expanding=True)))
-    .order_by(_run.c.id)
-    .with_for_update()
-)
+_HOLDERS = select(*_HOLDER_COLUMNS).where(one_of(_run.c.id)).order_by(_run.c.id).with_for_update()
 _FORGET_REQUEST = update(_run).where(_run.c.id == bindparam("of_run")).values(request_id=None)
 _LAST_ANSWER = select(_run.c.answer_id).where(
     _run.c.chat_id == bindparam("chat_id"), _run.c.answer_position == bindparam("position")

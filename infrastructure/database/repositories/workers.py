@@ -9,13 +9,58 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, exists, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, Interval, bindparam, delete, exists, func, literal, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from infrastructure.database.models import Chat, ChatMessage, Run, RunCheckpoint, UtcDateTime, Worker
 from infrastructure.database.repositories.checkpoints import WaitingRun
+from infrastructure.database.rows import Rows
+
+
+def _is_dead(worker: Any, now: Any) -> ColumnElement[bool]:
+    alive = exists().where(Worker.id == worker, Worker.expires_at >= now)
+    return ~alive
+
+
+_WAITS = exists().where(RunCheckpoint.run_id == Run.id)
+_OTHERS = Run.worker != bindparam("worker")
+_WAITING = exists().where(
+    RunCheckpoint.run_id == Run.id, _OTHERS, or_(RunCheckpoint.released, _is_dead(Run.worker, func.now()))
+)
+_LOST = exists().where(Run.outcome.is_(None), _OTHERS, ~_WAITS, _is_dead(Run.worker, func.now()))
+_LEFT: Any = select(_WAITING, _LOST)
+_UNTIL: Mapping[str, Any] = {
+    "postgresql": func.now() + bindparam("length", type_=Interval),
+    "sqlite": bindparam("until", type_=UtcDateTime),
+}
+_BEAT = {
+    kind: dialect.insert(Worker)
+    .values(id=bindparam("id"), expires_at=_UNTIL[kind], apart=bindparam("apart"))
+    .on_conflict_do_update(index_elements=["id"], set_={"expires_at": _UNTIL[kind], "apart": bindparam("apart")})
+    for kind, dialect in (("postgresql", postgresql), ("sqlite", sqlite))
+}
+_FORGET = {
+    "postgresql": delete(Worker).where(Worker.expires_at < func.now() - bindparam("silence", type_=Interval)),
+    "sqlite": delete(Worker).where(Worker.expires_at < bindparam("limit", type_=UtcDateTime)),
+}
+
+
+async def what_is_left(rows: Rows, worker: str) -> tuple[bool, bool]:
+    """Whether other workers have left runs that wait for a person, and runs that they were at. On a server: where there
+    is one process all is left by others. Asked twice a second by each worker, and seldom anything but no."""
+    [(waiting, lost)] = await rows.find(_LEFT, [{"worker": worker}])
+    return waiting, lost
+
+
+async def beat(rows: Rows, worker: str, seconds: float, apart: bool, *, now: datetime, forget: float) -> None:
+    """Have `worker` alive for so long from now; `apart`: it shows frames that the others cannot have. Those who have
+    been silent for `forget` seconds beyond their time are forgotten: to nobody they are more than gone."""
+    length, silence = timedelta(seconds=seconds), timedelta(seconds=forget)
+    alive = {"id": worker, "apart": apart, "length": length, "until": now + length}
+    await rows.change(rows.pick(_BEAT), [alive])
+    await rows.change(rows.pick(_FORGET), [{"silence": silence, "limit": now - silence}])
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +91,6 @@ class WorkerRepository:
         self._session = session
         self._server = session.get_bind().dialect.name == "postgresql"
         self._now: ColumnElement[datetime] = func.now() if self._server else literal(now, UtcDateTime)
-        self._clock = now
-
-    def _in(self, seconds: float) -> Any:
-        return (self._now if self._server else self._clock) + timedelta(seconds=seconds)
-
-    async def beat(self, worker: str, seconds: float, apart: bool) -> None:
-        """Have `worker` alive for so long from now; `apart`: it shows frames that the others cannot have."""
-        dialect = postgresql if self._server else sqlite
-        until: Any = (
-            self._now + timedelta(seconds=seconds) if self._server else self._clock + timedelta(seconds=seconds)
-        )
-        insert = dialect.insert(Worker).values(id=worker, expires_at=until, apart=apart)
-        await self._session.execute(
-            insert.on_conflict_do_update(index_elements=["id"], set_={"expires_at": until, "apart": apart})
-        )
 
     async def leave(self, worker: str) -> None:
         """What it has left is anybody's, at once. That it was begun here is not held against it."""
@@ -68,22 +98,14 @@ class WorkerRepository:
         await self._session.execute(mine.execution_options(synchronize_session=False))
         await self._session.execute(delete(Worker).where(Worker.id == worker))
 
-    async def forget_dead(self, seconds: float) -> None:
-        """Forget those who have been silent for so long beyond their time: to nobody they are more than gone."""
-        limit: Any = (
-            self._now - timedelta(seconds=seconds) if self._server else self._clock - timedelta(seconds=seconds)
-        )
-        await self._session.execute(delete(Worker).where(Worker.expires_at < limit))
-
     async def take_lost(self, worker: str, limit: int, *, alone: bool) -> list[LostRun]:
         """Make unfinished runs of dead workers `worker`'s own, the oldest first; those that wait for a person are not
         among them. With `alone` there is no other process, and every other worker is dead.
         """
-        waits = exists().where(RunCheckpoint.run_id == Run.id)
         was_apart = select(Worker.apart).where(Worker.id == Run.worker).scalar_subquery()
-        lost = select(Run.id, was_apart).where(Run.outcome.is_(None), Run.worker != worker, ~waits)
+        lost = select(Run.id, was_apart).where(Run.outcome.is_(None), Run.worker != worker, ~_WAITS)
         if not alone:
-            lost = lost.where(self._is_dead(Run.worker))
+            lost = lost.where(_is_dead(Run.worker, self._now))
         lost = lost.order_by(Run.started_at).limit(limit)
         if self._server:
             lost = lost.with_for_update(skip_locked=True, of=Run)
@@ -99,10 +121,6 @@ class WorkerRepository:
         change = update(Run).where(Run.id.in_(runs)).values(fence=Run.fence + 1, **values).returning(Run.id)
         change = change.execution_options(synchronize_session=False)
         return (await self._session.execute(change)).scalars().all()
-
-    def _is_dead(self, worker: Any) -> ColumnElement[bool]:
-        alive = exists().where(Worker.id == worker, Worker.expires_at >= self._now)
-        return ~alive
 
     async def _lost(self, apart: Mapping[str, bool]) -> list[LostRun]:
         question = aliased(ChatMessage)
@@ -123,7 +141,7 @@ class WorkerRepository:
         """Make runs that wait for a person `worker`'s own, where their process has left them or is dead."""
         free = select(RunCheckpoint.run_id).join(Run, Run.id == RunCheckpoint.run_id).where(Run.worker != worker)
         if not alone:
-            free = free.where(or_(RunCheckpoint.released, self._is_dead(Run.worker)))
+            free = free.where(or_(RunCheckpoint.released, _is_dead(Run.worker, self._now)))
         free = free.order_by(RunCheckpoint.run_id).limit(limit)
         if self._server:
             free = free.with_for_update(skip_locked=True)
