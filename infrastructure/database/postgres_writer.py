@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError
 
 from infrastructure.database.rows import Change, FixedStatements, OfKind, Rows, Values, to_json
+from infrastructure.database.together import Together
 
 T = TypeVar("T")
 Work = Callable[[Rows], Coroutine[Any, Any, T]]
@@ -160,6 +161,11 @@ class _ServerRows:
             return -1
         told: str = await self._connection.execute(made.sql, *made.parameters(rows[0]))
         return int(told.rpartition(" ")[2])
+
+    async def change_together(self, changes: Together, rows: Sequence[Sequence[Values]]) -> None:
+        if any(rows):
+            made = self._statements.of(changes.statement)
+            await self._connection.execute(made.sql, *made.parameters(changes.arrays(rows)))
 
 
 async def _left_as_it_is(_: Any) -> None:

@@ -12,6 +12,8 @@ from typing import Any, Protocol, TypeVar
 import orjson
 from sqlalchemy import ARRAY, JSON, ColumnElement, Delete, Dialect, Insert, Select, Update, any_, bindparam, insert
 
+from infrastructure.database.together import Together
+
 Values = Mapping[str, Any]
 Change = Insert | Update | Delete
 Statement = Select[Any] | Change
@@ -37,6 +39,9 @@ class Rows(Protocol):
 
     async def change(self, statement: Change, rows: Sequence[Values]) -> int:
         """Run a statement for each row of values; how many rows the last one changed, where there is but one."""
+
+    async def change_together(self, changes: Together, rows: Sequence[Sequence[Values]]) -> None:
+        """Run several statements, each for rows of its own."""
 
 
 class FixedStatement:
@@ -95,7 +100,7 @@ def to_json(value: Any) -> str:
 
 def one_of(column: Any) -> ColumnElement[bool]:
     """Whether a column's value is among `ids`: PostgreSQL takes them as one value, so that the text stays the same."""
-    found: ColumnElement[bool] = column == any_(bindparam("ids", type_=ARRAY(column.type)))
+    found: ColumnElement[bool] = column == any_(bindparam("ids", type_=ARRAY(column.type, dimensions=1)))
     return found
 
 

@@ -16,6 +16,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from infrastructure.database.rows import Change, FixedStatements, OfKind, Rows, Values, to_json
+from infrastructure.database.together import Together
 
 T = TypeVar("T")
 _DIALECT = sqlite.dialect(
@@ -109,6 +110,11 @@ class _ThreadRows:
         if len(rows) == 1:
             return self._connection.execute(made.sql, made.parameters(rows[0])).rowcount
         return self._connection.executemany(made.sql, [made.parameters(row) for row in rows]).rowcount
+
+    async def change_together(self, changes: Together, rows: Sequence[Sequence[Values]]) -> None:
+        for change, mine in zip(changes.changes, rows, strict=True):
+            if mine:
+                await self.change(change, mine)
 
 
 def _driven(work: Coroutine[Any, Any, T]) -> T:

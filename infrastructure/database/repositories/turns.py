@@ -18,6 +18,7 @@ from infrastructure.database.repositories.turn_records import (
     TurnResult,
 )
 from infrastructure.database.rows import Rows, inserting, one_of
+from infrastructure.database.together import Together
 from infrastructure.errors import Conflict, InvalidInput, NotFound, RateLimited
 
 __all__ = [
@@ -96,7 +97,8 @@ _RUN_ENDS = (
 _END_RUN = (
     update(_run).where(_run.c.id == bindparam("of_run")).values({name: bindparam(f"to_{name}") for name in _RUN_ENDS})
 )
-
+_BEGIN = Together(_TAKE_PLACES, _ADD_MESSAGE, _ADD_RUN)
+_END = Together(_ADD_MESSAGE, _END_RUN)
 
 AnyTurn = TypeVar("AnyTurn", NewTurn, EndedTurn)
 
@@ -226,12 +228,7 @@ class _Beginning:
         return message
 
     async def _write(self) -> None:
-        if self._places:
-            await self._rows.change(_TAKE_PLACES, self._places)
-        if self._messages:
-            await self._rows.change(_ADD_MESSAGE, self._messages)
-        if self._runs:
-            await self._rows.change(_ADD_RUN, self._runs)
+        await self._rows.change_together(_BEGIN, (self._places, self._messages, self._runs))
 
 
 def _reached(chat: _Chat | None, turn: NewTurn) -> _Chat:
@@ -263,9 +260,8 @@ async def _lost(rows: Rows, turns: Sequence[EndedTurn]) -> set[str]:
 async def _save(rows: Rows, turns: Sequence[EndedTurn]) -> None:
     if not turns:
         return
-    await rows.change(_ADD_MESSAGE, [_answer_row(turn) for turn in turns])
     ends = [{"of_run": turn.run_id} | {f"to_{name}": turn.run.get(name) for name in _RUN_ENDS} for turn in turns]
-    await rows.change(_END_RUN, ends)
+    await rows.change_together(_END, ([_answer_row(turn) for turn in turns], ends))
     if titles := [{"of_chat": turn.chat_id, "to_title": turn.title} for turn in turns if turn.title]:
         await rows.change(_GIVE_TITLE, titles)
 
