@@ -23,8 +23,9 @@ CONNECTIONS = 2
 _WAIT_SECONDS = 30.0  # for a connection
 _LOST = (
     asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError,
-    asyncpg.CannotConnectNowError, asyncpg.InterfaceError, OSError,
+    asyncpg.CannotConnectNowError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError,
 )  # fmt: skip
+_FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 class PostgresWriter:
@@ -74,7 +75,7 @@ class PostgresWriter:
                     return await way(connection, work)
         except _Stale as fault:
             raise _translated(fault.cause) from fault.cause
-        except (asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
+        except _FAULTS as fault:
             raise _translated(fault) from fault
 
     async def _in_transaction(self, connection: Any, work: Work[T]) -> T:
@@ -87,8 +88,7 @@ class PostgresWriter:
         try:
             result = await work(_ServerRows(connection, self._statements))
         except BaseException:
-            if not connection.is_closed():
-                await transaction.rollback()
+            await _roll_back(connection, transaction)
             raise
         await transaction.commit()
         return result
@@ -168,6 +168,17 @@ class _ServerRows:
             await self._connection.execute(made.sql, *made.parameters(changes.arrays(rows)))
 
 
+async def _roll_back(connection: Any, transaction: Any) -> None:
+    """Undo a transaction; a connection that cannot is not used again, and the server undoes it at its end."""
+    try:
+        await transaction.rollback()
+    except _FAULTS:  # what led here is told, and was the first
+        connection.terminate()
+    except BaseException:
+        connection.terminate()
+        raise
+
+
 async def _left_as_it_is(_: Any) -> None:
     """A connection is given back: nothing that was done on it outlives its transaction."""
 
@@ -178,6 +189,6 @@ def _translated(fault: BaseException) -> BaseException:
         return fault
     if isinstance(fault, asyncpg.IntegrityConstraintViolationError):
         return IntegrityError(None, None, fault)
-    if isinstance(fault, asyncpg.InterfaceError):
+    if isinstance(fault, asyncpg.InterfaceError | asyncpg.InternalClientError):  # the latter as it loses its server
         return InterfaceError(None, None, fault)
     return DBAPIError(None, None, fault)

@@ -180,7 +180,7 @@ async def test_postgresql_may_restart_while_answers_wait(
             await stopping
             ending.append(asyncio.create_task(kept.end(ended(last, last_begun))))
             async with asyncio.timeout(30):
-                while not any(line["event"] == "database does not take a transaction" for line in log):
+                while not any(line["event"] == "database does not take a transaction" for line in log):  # noqa: ASYNC110  a log tells nobody
                     await asyncio.sleep(0.01)
             await asyncio.to_thread(server._server.start)
             await asyncio.gather(*ending)
