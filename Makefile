@@ -74,10 +74,10 @@ alembic-revision: install $(VENV)/.installed-dev ## Begin a migration from what 
 	$(BIN)/python -m infrastructure.database.revise "$(m)"
 
 test: install $(VENV)/.installed-dev $(VENV)/.installed-tools lint ## Lint, types, import rules, all tests, coverage floor
-	$(BIN)/python -m pytest -m "not slow and not deploy and not cluster" -n auto --dist loadfile --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -m "not slow and not deploy and not cluster" -n auto --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered
 
 test-fast: install $(VENV)/.installed-dev $(VENV)/.installed-tools ## Tests without the slow ones
-	$(BIN)/python -m pytest -m "not model and not slow and not deploy and not cluster" -n auto --dist loadfile -x -q
+	$(BIN)/python -m pytest -m "not model and not slow and not deploy and not cluster" -n auto --dist loadfile --no-loadscope-reorder -x -q
 
 test-slow: install $(VENV)/.installed-dev ## What `make test` leaves out: more restarts, password forms, far ends, load
 	$(BIN)/python -m pytest -m "slow and not deploy and not cluster" -q

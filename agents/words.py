@@ -47,6 +47,11 @@ class WordGrouper:
         if self._timer is None:
             self._timer = self._loop.call_later(PATIENCE_SECONDS, self.flush)
 
+    def close(self) -> None:
+        """Let go of whoever takes the text, as nothing follows: who owns this and is called by it can leave memory at
+        once, and not with a collection of the old, which comes once in hours."""
+        self._send = _nowhere
+
     def flush(self) -> None:
         """Pass on what is held, finished or not."""
         if self._tail:
@@ -62,3 +67,7 @@ class WordGrouper:
 
 def _last_word(text: str) -> str:
     return text.rsplit(None, 1)[-1]
+
+
+def _nowhere(text: str) -> None:
+    """Where text goes behind the end."""

@@ -100,6 +100,8 @@ class RunWriter:
         data = encode(frame, self.run_id, self._seq + 1, self._clock())
         self._append(data, terminal=terminal, restart=isinstance(frame, Status) and frame.status == "restarted")
         self.ended = terminal
+        if terminal:
+            self._grouper.close()
 
     def _word(self, content: str) -> None:
         now = self._loop.time()

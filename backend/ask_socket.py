@@ -82,6 +82,7 @@ class AskSocket:
         """The connection is over: stop reading. Runs go on."""
         for task in self._following.values():
             task.cancel()
+        self._handlers.clear()  # they are this object's own: else all that a connection has waits for the collector
 
     async def _refuse(self, error: AskGraphError) -> None:
         self._parts.metrics.error(error.kind)

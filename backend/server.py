@@ -90,7 +90,15 @@ class DirectWebSocket(WebSocketsSansIOProtocol):
     async def run_asgi(self) -> None:
         extensions: dict[str, Any] = cast(Any, self.scope["extensions"])
         extensions[PEER] = self
-        await super().run_asgi()
+        try:
+            await super().run_asgi()
+        finally:
+            del extensions[PEER]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Leave memory at once, and not with a collection of the old, which comes once in hours."""
+        super().connection_lost(exc)
+        self.conn.parser.close()  # a generator of the protocol's, which has the protocol
 
     def write(self, frames: Sequence[bytes]) -> None:
         if self.close_sent or self.disconnected or self.transport.is_closing():

@@ -135,6 +135,7 @@ class Connection:
 
     def _end(self) -> None:
         self.closing = True
+        self.on_drain = None  # whose it is has this connection, too: neither would leave memory
         self._timer.cancel()
         for timer in (self._watch, self._end_timer):
             if timer is not None:

@@ -1,17 +1,19 @@
 """The session manager: each conversation's own state, its place in line, and when it leaves.
 
 A session is a chat's agent state: loaded from the store for a run, and saved there when the run ends. What this process
-holds of it is bounded in number (`max_sessions`, least recently used leave first) and in idle time, and can be thrown
-away; the conversation itself is in the store. The manager also remembers request ids.
+holds of it is bounded in number (`max_sessions`, least recently used leave first), in bytes and in idle time, and can
+be thrown away; the conversation itself is in the store. The manager also remembers request ids.
 """
 
 import asyncio
+import sys
 import time
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from hashlib import blake2b
 from itertools import islice
 from typing import Literal, Protocol, cast
 from uuid import UUID
@@ -27,7 +29,9 @@ Concurrency = Literal["queue", "reject", "interrupt"]
 TurnStatus = Literal["complete", "incomplete", "error"]
 MAX_WAITING = 16  # questions that may stand in line in one session
 REQUEST_MEMORY_SECONDS = 86_400.0  # how long a request id is remembered, by the contract
-MAX_REQUESTS_REMEMBERED = 50_000
+MAX_REQUESTS_REMEMBERED = 50_000  # of 0.5 KB
+MAX_TURN_BYTES = 64 * 1024 * 1024  # of the turns of all sessions: their number alone would let them be gigabytes
+TURN_OVERHEAD_BYTES = 500  # a turn, its two messages and their slots, as sys.getsizeof has them on CPython 3.11
 EXPIRE_AT_ONCE = 256  # sessions looked at in one go: the loop is not held up by many that are busy
 
 
@@ -44,6 +48,11 @@ class Turn:
     def __post_init__(self) -> None:
         object.__setattr__(self, "messages", (Message("user", self.question), Message("assistant", self.answer)))
 
+    @property
+    def bytes(self) -> int:
+        """What it takes in memory, about."""
+        return TURN_OVERHEAD_BYTES + sys.getsizeof(self.question) + sys.getsizeof(self.answer)
+
 
 @dataclass(frozen=True, slots=True)
 class SeenRequest:
@@ -55,6 +64,18 @@ class SeenRequest:
     at: float
     user_message_id: str | None = None
     answer_id: str | None = None
+
+    def packed(self) -> str:
+        """The same in one string, which takes a third of the memory."""
+        fields = (self.run_id, self.session_id, self.digest, self.user_message_id, self.answer_id)
+        return "\0".join([repr(self.at), *(one or "" for one in fields)])
+
+
+@dataclass(slots=True)
+class Held:
+    """Bytes that the turns of all sessions of a manager take, about."""
+
+    bytes: int = 0
 
 
 @dataclass(slots=True)
@@ -73,6 +94,8 @@ class Session:
     last_answer: str | None = None
     stale: bool = False  # the turns held here are not (all) the conversation's: read them before they are used
     turns: deque[Turn] = field(init=False)
+    bytes: int = 0  # that the turns take, about
+    held: "Held | None" = None  # the sum that they count in
     active: dict[str, str] = field(default_factory=dict)  # runs under way or in line, oldest first, and their answers
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -88,8 +111,21 @@ class Session:
         return tuple(turn for turn in self.turns if turn.answer)
 
     def save(self, turn: Turn) -> None:
-        if self.id is not None:
+        if self.id is not None and self.max_turns:
+            gone = self.turns[0].bytes if len(self.turns) == self.max_turns else 0
             self.turns.append(turn)
+            self._weigh(turn.bytes - gone)
+
+    def replace(self, turns: Sequence[Turn]) -> None:
+        """Have these turns, and no others."""
+        self.turns.clear()
+        self.turns.extend(turns)
+        self._weigh(sum(turn.bytes for turn in self.turns) - self.bytes)
+
+    def _weigh(self, more: int) -> None:
+        self.bytes += more
+        if self.held is not None:
+            self.held.bytes += more
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
@@ -121,20 +157,28 @@ class SessionManager:
         *,
         max_turns: int = 50,
         max_sessions: int = 10_000,
+        max_turn_bytes: int = MAX_TURN_BYTES,
         ttl_seconds: float = 30 * 86_400.0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._sessions: OrderedDict[str, Session] = OrderedDict()
-        self._requests: OrderedDict[tuple[str, str], SeenRequest] = OrderedDict()
+        self._requests: OrderedDict[bytes, str] = OrderedDict()
         self._beginning: dict[tuple[str, str], asyncio.Event] = {}  # request ids whose first question is being kept
         self._max_turns = max_turns
         self._max_sessions = max_sessions
+        self._max_turn_bytes = max_turn_bytes
+        self._held = Held()
         self._ttl = ttl_seconds
         self._monotonic = monotonic
 
     def __len__(self) -> int:
         return len(self._sessions)
+
+    @property
+    def turn_bytes(self) -> int:
+        """What the turns of all sessions take, about."""
+        return self._held.bytes
 
     @property
     def active(self) -> int:
@@ -166,6 +210,8 @@ class SessionManager:
             raise NotFound(NO_CHAT)
         session.last_used = now
         self._sessions.move_to_end(session_id)
+        if self._held.bytes > self._max_turn_bytes:
+            self.expire(but=session)
         return session
 
     async def _load(self, session_id: str, owner: str | None, must_exist: bool, fresh: bool) -> Session:
@@ -180,7 +226,7 @@ class SessionManager:
             if not may_reach(session.owner, owner):
                 raise NotFound(NO_CHAT)
         self.expire()
-        self._sessions[session_id] = session
+        self._sessions[session_id], session.held = session, self._held
         return session
 
     async def begin(self, session: Session, turn: NewTurn) -> BegunTurn | KnownTurn:
@@ -198,20 +244,21 @@ class SessionManager:
         if session.stale and session.id is not None:
             read = partial(self._store.turns, session.id, asked_at, self._max_turns)
             stored = await patiently(read)
-            session.turns.clear()
-            session.turns.extend(Turn(one.question, one.answer, cast(TurnStatus, one.status)) for one in stored)
+            session.replace([Turn(one.question, one.answer, cast(TurnStatus, one.status)) for one in stored])
             session.stale = False
 
     def forget(self, session_id: str) -> None:
         """Its chat is gone, or not as it was."""
-        self._sessions.pop(session_id, None)
+        if (session := self._sessions.pop(session_id, None)) is not None:
+            self._held.bytes -= session.bytes
+            session.held = None
 
     def forget_owner(self, owner: str) -> list[Session]:
         """Their account is gone: the sessions that were theirs."""
         gone = [session for session in self._sessions.values() if session.owner == owner]
         for session in gone:
             if session.id is not None:
-                del self._sessions[session.id]
+                self.forget(session.id)
         return gone
 
     def find(self, session_id: str) -> Session | None:
@@ -249,7 +296,8 @@ class SessionManager:
         Raises:
             Conflict: the same id came with another question.
         """
-        entry = self._requests.get((scope, request_id))
+        packed = self._requests.get(_request_key(scope, request_id))
+        entry = None if packed is None else _unpacked(packed)
         if entry is None or self._monotonic() - entry.at >= REQUEST_MEMORY_SECONDS:
             return None
         if entry.digest != digest:
@@ -257,20 +305,33 @@ class SessionManager:
         return entry
 
     def remember(self, scope: str, request_id: str, seen: SeenRequest) -> None:
-        self._requests[scope, request_id] = seen
-        self._requests.move_to_end((scope, request_id))
+        key = _request_key(scope, request_id)
+        self._requests[key] = seen.packed()
+        self._requests.move_to_end(key)
         while len(self._requests) > MAX_REQUESTS_REMEMBERED:
             self._requests.popitem(last=False)
 
-    def expire(self) -> None:
-        """Let go of sessions that were idle for too long, and of the longest idle when there are too many."""
+    def expire(self, but: Session | None = None) -> None:
+        """Let go of sessions that were idle for too long, and of the longest idle when there are too many, or their
+        turns take too much; `but` one that is about to be used.
+        """
         now = self._monotonic()
         for session_id, session in list(islice(self._sessions.items(), EXPIRE_AT_ONCE)):
-            if session.busy:
+            if session.busy or session is but:
                 continue
-            if now - session.last_used < self._ttl and len(self._sessions) < self._max_sessions:
+            room = len(self._sessions) < self._max_sessions and self._held.bytes <= self._max_turn_bytes
+            if room and now - session.last_used < self._ttl:
                 return
-            del self._sessions[session_id]
+            self.forget(session_id)
+
+
+def _request_key(scope: str, request_id: str) -> bytes:
+    return blake2b(f"{scope}\0{request_id}".encode(errors="surrogatepass"), digest_size=16).digest()
+
+
+def _unpacked(packed: str) -> SeenRequest:
+    at, run_id, session_id, digest, user_message_id, answer_id = packed.split("\0")
+    return SeenRequest(run_id, session_id or None, digest, float(at), user_message_id or None, answer_id or None)
 
 
 def parse_session_id(value: object) -> str | None:

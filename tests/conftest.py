@@ -1,5 +1,6 @@
 """Fixtures that every room's tests may ask for."""
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,25 @@ from tests.valkey import link, redis_url, valkey
 __all__ = [
     "database", "database_url", "empty_database_url", "link", "postgres", "redis_url", "sqlite_template", "valkey",
 ]  # fmt: skip
+
+LONG = ("workers", "evaluation", "browser", "e2e")  # folders whose tests start whole programs
+
+
+def pytest_xdist_auto_num_workers() -> int | None:
+    """`-n auto`: half as many again as there are cores, as tests wait for servers and clocks a third of their time."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
+    return (3 * (os.cpu_count() or 1) + 1) // 2
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Folders of long files come first: begun last, one would keep a single process busy when all others have ended."""
+    items.sort(key=lambda item: LONG.index(room) if (room := _room(item)) in LONG else len(LONG))
+
+
+def _room(item: pytest.Item) -> str:
+    """The folder below `tests` that it is in."""
+    return item.nodeid.partition("tests/")[2].partition("/")[0]
 
 
 @pytest.fixture(autouse=True)

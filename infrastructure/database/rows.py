@@ -25,6 +25,9 @@ Process = Callable[[Any], Any]
 class Rows(Protocol):
     """A transaction. Statements are made once, at import, and name their values by `bindparam`."""
 
+    alone: bool
+    """Whether nobody else writes anywhere until the transaction ends."""
+
     def pick(self, of_kind: Mapping[str, OfKind]) -> OfKind:
         """The statement for this kind of database, `sqlite` or `postgresql`."""
 

@@ -8,14 +8,16 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import Any, TypeVar
 
 import orjson
-from sqlalchemy import Select
+from sqlalchemy import Insert, Select
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from infrastructure.database.rows import Change, FixedStatements, OfKind, Rows, Values, to_json
+from infrastructure.database.sqlite_texts import for_keys, for_rows, pieces
 from infrastructure.database.together import Together
 
 T = TypeVar("T")
@@ -73,7 +75,7 @@ class SqliteWriter:
         return result
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, cached_statements=256)
         for pragma in self._pragmas:
             connection.execute(pragma).close()
         self._connection = connection
@@ -88,6 +90,8 @@ class SqliteWriter:
 class _ThreadRows:
     """`Rows` that answer at once."""
 
+    alone = True
+
     def __init__(self, connection: sqlite3.Connection, statements: FixedStatements) -> None:
         self._connection = connection
         self._statements = statements
@@ -100,21 +104,33 @@ class _ThreadRows:
     ) -> list[Sequence[Any]]:
         made = self._statements.of(statement)
         found: list[Sequence[Any]] = []
-        for values in keys:
-            rows = self._connection.execute(made.sql, made.parameters(values)).fetchall()
-            found += [made.row(row) for row in rows]
+        parameters = [made.parameters(values) for values in keys]
+        for some in pieces(parameters) if together is not None else ((one,) for one in parameters):
+            sql = for_keys(made.sql, len(some))
+            found += map(made.row, self._connection.execute(sql, list(chain.from_iterable(some))).fetchall())
         return found
 
     async def change(self, statement: Change, rows: Sequence[Values]) -> int:
         made = self._statements.of(statement)
         if len(rows) == 1:
             return self._connection.execute(made.sql, made.parameters(rows[0])).rowcount
+        if isinstance(statement, Insert):
+            self._change_many(statement, rows)
+            return -1
         return self._connection.executemany(made.sql, [made.parameters(row) for row in rows]).rowcount
 
     async def change_together(self, changes: Together, rows: Sequence[Sequence[Values]]) -> None:
         for change, mine in zip(changes.changes, rows, strict=True):
-            if mine:
-                await self.change(change, mine)
+            self._change_many(change, mine)
+
+    def _change_many(self, statement: Change, rows: Sequence[Values]) -> None:
+        made = self._statements.of(statement)
+        for some in pieces([made.parameters(row) for row in rows]):
+            sql = for_rows(made.sql, len(some))
+            if sql is None:
+                self._connection.executemany(made.sql, some)
+            else:
+                self._connection.execute(sql, list(chain.from_iterable(some)))
 
 
 def _driven(work: Coroutine[Any, Any, T]) -> T:

@@ -4,7 +4,8 @@ A reader is a cursor: it keeps no queue, so a slow one costs nothing and slows n
 each new frame handed over as it is appended (`tail`), which saves a task's turn for every token. When a run's frames
 outgrow `max_run_bytes` the oldest leave, and who still needs them gets a gap with the answer's text up to there. A
 finished run's frames leave after `ttl_seconds`, but for the terminal one, which stays for `memory_seconds` (so that a
-resend of the question finds its answer); after that the run is unknown.
+resend of the question finds its answer); after that the run is unknown, and earlier where there are more than
+`max_runs`, or what is left of them takes more than `max_ended_bytes`.
 """
 
 import time
@@ -29,6 +30,7 @@ class MemoryEventLog:
         ttl_seconds: float = 900.0,
         memory_seconds: float = 86_400.0,
         max_runs: int = 10_000,
+        max_ended_bytes: int = 64 * 1024 * 1024,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._runs: OrderedDict[str, RunLog] = OrderedDict()
@@ -39,6 +41,8 @@ class MemoryEventLog:
         self._ttl = ttl_seconds
         self._memory = memory_seconds
         self._max_runs = max_runs
+        self._max_ended_bytes = max_ended_bytes
+        self._ended_bytes = 0  # of runs of which only the end is left
         self._monotonic = monotonic
         self.fenced: Callable[[str], None] = lambda run_id: None  # there is nobody who could
 
@@ -183,14 +187,14 @@ class MemoryEventLog:
             if young and self._finished_bytes <= self._max_bytes:
                 break
             self._finished_bytes -= run.bytes
-            while len(run.entries) > 1:
-                run.drop_oldest()
-            run.dropped_text = ["".join(run.dropped_text)]  # one string takes a tenth of its words
+            run.shrink()
             del self._finished[run_id]
+            self._ended_bytes += run.ended_bytes
         while self._runs:
             run_id, run = next(iter(self._runs.items()))
             forgotten = run.finished_at is not None and now - run.finished_at >= self._memory
-            if not forgotten and (len(self._runs) <= self._max_runs or run.finished_at is None):
+            room = len(self._runs) <= self._max_runs and self._ended_bytes <= self._max_ended_bytes
+            if not forgotten and (room or run.finished_at is None):
                 break
             self._forget(run_id, run)
 
@@ -220,6 +224,7 @@ class MemoryEventLog:
         del self._runs[run_id]
         if self._finished.pop(run_id, None) is not None:
             self._finished_bytes -= run.bytes
+        self._ended_bytes -= run.ended_bytes
         run.wake()
 
     def _find(self, run_id: str) -> RunLog:

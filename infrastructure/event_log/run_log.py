@@ -1,18 +1,20 @@
 """The frames of one run as a process holds them, with those who wait for more."""
 
 import asyncio
+import sys
 from collections import deque
 
 from infrastructure.event_log.entry import Batch, Entry, Gap, Tail
 
 ENTRY_OVERHEAD_BYTES = 200  # two objects and their slots, as sys.getsizeof has them on CPython 3.11
+ENDED_OVERHEAD_BYTES = 1300  # a run of which only the end is left, besides its frame and its text
 
 
 class RunLog:
     """Frames behind number `dropped`; of what is gone only the answer's text is left, `dropped_text` joined."""
 
-    __slots__ = ("bytes", "disputed", "dropped", "dropped_text", "entries", "finished_at", "last_seq", "owner",
-                 "readers", "tails", "waiters")  # fmt: skip
+    __slots__ = ("bytes", "disputed", "dropped", "dropped_text", "ended_bytes", "entries", "finished_at", "last_seq",
+                 "owner", "readers", "tails", "waiters")  # fmt: skip
 
     def __init__(self, owner: str | None, seq: int = 0, answer: str = "") -> None:
         self.owner = owner
@@ -23,6 +25,7 @@ class RunLog:
         self.last_seq = self.dropped = seq
         self.dropped_text = [answer] if answer else []
         self.bytes = 0
+        self.ended_bytes = 0  # what is left takes, about, once it is only the end
         self.disputed = 0  # up to here readers may have had other frames than these: they are given the text instead
         self.finished_at: float | None = None
 
@@ -62,6 +65,14 @@ class RunLog:
         freed = len(entry.data) + ENTRY_OVERHEAD_BYTES
         self.bytes -= freed
         return freed
+
+    def shrink(self) -> None:
+        """Let go of all but the last frame and the answer's text, of which one string takes a tenth of its words."""
+        while len(self.entries) > 1:
+            self.drop_oldest()
+        text = "".join(self.dropped_text)
+        self.dropped_text = [text]
+        self.ended_bytes = ENDED_OVERHEAD_BYTES + self.bytes + sys.getsizeof(text)
 
     def answer(self) -> str:
         texts = self.dropped_text.copy()

@@ -141,12 +141,12 @@ async def test_draining_does_not_wait_for_a_question_that_was_refused() -> None:
     gate.close()
     starting = asyncio.create_task(it.start(QUESTION))
     await gate.reached.wait()
-    draining = asyncio.create_task(it.runner.drain(5.0))
+    draining = asyncio.create_task(it.runner.drain(60.0))
     gate.failures = 1
     gate.open.set()
     with pytest.raises(StorageUnavailable):
         await starting
-    await asyncio.wait_for(draining, 1)
+    await asyncio.wait_for(draining, 30)
 
 
 async def test_a_chat_that_is_deleted_under_a_run_ends_it_and_keeps_nothing() -> None:

@@ -1,7 +1,9 @@
 """The writer numbers frames without a hole and passes text on exactly."""
 
 import asyncio
+import gc
 import json
+import weakref
 from typing import Any
 
 import pytest
@@ -131,3 +133,18 @@ async def test_frames_continue_behind_what_the_log_already_has(written: Written)
     written.writer = RunWriter(RUN, written.log, lambda: 5.0, written.counted)
     written.writer.frame(Status("restarted"))
     assert [frame["seq"] for frame in await written.frames()] == [1, 2, 3]
+
+
+async def test_an_ended_writer_leaves_memory_without_a_collection() -> None:
+    counted = Counted()
+    gone = weakref.ref(counted)
+    writer = RunWriter(RUN, MemoryEventLog(), lambda: 5.0, counted)
+    writer.put("one two ")
+    writer.put("three")
+    writer.frame(FAILURE)
+    gc.disable()
+    try:
+        del counted, writer
+        assert gone() is None
+    finally:
+        gc.enable()

@@ -86,7 +86,7 @@ class Client:
         self._to_server.put_nowait({"type": "websocket.disconnect", "code": 1000})
 
     async def message(self) -> Message:
-        return await asyncio.wait_for(self._to_client.get(), 5)
+        return await asyncio.wait_for(self._to_client.get(), 30)
 
     async def next(self) -> dict[str, Any]:
         frame: dict[str, Any] = json.loads((await self.message())["text"])
@@ -141,7 +141,7 @@ class Service:
             yield client
         finally:
             client.leave()
-            await asyncio.wait_for(door_task, 5)
+            await asyncio.wait_for(door_task, 30)
 
     @asynccontextmanager
     async def signed_in(self, who: str = "alice") -> AsyncIterator[Client]:

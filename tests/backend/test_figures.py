@@ -179,7 +179,7 @@ async def test_who_watches_when_the_service_ends_is_let_go() -> None:
         following = asyncio.ensure_future(anext(frames, None))
         await asyncio.sleep(0)
         board.close()
-        assert await asyncio.wait_for(following, 5) is None
+        assert await asyncio.wait_for(following, 30) is None
 
 
 async def test_a_frame_that_cannot_be_made_is_left_out() -> None:

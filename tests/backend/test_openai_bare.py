@@ -34,7 +34,7 @@ class Asked(BareAnswer):
 async def begun(turn: Endless, completions: Completions | None = None) -> tuple[Asked, "asyncio.Task[str]"]:
     answer = Asked(turn, completions)
     reading = asyncio.create_task(answer.read())
-    await asyncio.wait_for(turn.streaming.wait(), 5)
+    await asyncio.wait_for(turn.streaming.wait(), 30)
     return answer, reading
 
 
@@ -56,7 +56,7 @@ async def test_what_has_come_and_was_not_read_yet_is_used_too() -> None:
     endless = Endless("Good ", "day.")
     answer = Asked(endless)
     ending = asyncio.create_task(answer.end())
-    await asyncio.wait_for(endless.streaming.wait(), 5)
+    await asyncio.wait_for(endless.streaming.wait(), 30)
     await answer.leave()
     with suppress(asyncio.CancelledError):
         await ending
@@ -93,15 +93,15 @@ async def test_answers_have_their_time_to_end_when_the_process_does() -> None:
     draining = asyncio.create_task(completions.drain(30.0))
     await asyncio.sleep(0)
     go.set()
-    assert await asyncio.wait_for(reading, 5) == "Good day."
-    await asyncio.wait_for(draining, 5)
+    assert await asyncio.wait_for(reading, 30) == "Good day."
+    await asyncio.wait_for(draining, 30)
 
 
 async def test_what_does_not_end_in_time_ends_with_an_error_and_its_upstream_closed() -> None:
     completions = Completions()
     endless = Endless("Good ")
     answer, reading = await begun(endless, completions)
-    await asyncio.wait_for(completions.drain(0.0), 5)
+    await asyncio.wait_for(completions.drain(0.0), 30)
     with pytest.raises(ShuttingDown):
         await reading
     assert (endless.closed, answer.used) == (True, [Usage(4, 2)])
@@ -111,7 +111,7 @@ async def test_one_that_begins_when_the_time_is_over_is_ended_at_once() -> None:
     completions = Completions()
     await completions.drain(0.0)
     with pytest.raises(ShuttingDown):
-        await asyncio.wait_for(Asked(Endless(), completions).read(), 5)
+        await asyncio.wait_for(Asked(Endless(), completions).read(), 30)
 
 
 async def test_a_reader_that_does_not_hear_of_it_holds_up_nobody() -> None:
@@ -119,7 +119,7 @@ async def test_a_reader_that_does_not_hear_of_it_holds_up_nobody() -> None:
     answer = Asked(Endless("Good "), completions)
     texts = answer.texts()
     assert await anext(texts) == "Good "
-    await asyncio.wait_for(completions.drain(0.0, reading_seconds=0.0), 5)
+    await asyncio.wait_for(completions.drain(0.0, reading_seconds=0.0), 30)
     await texts.aclose()
     await answer.leave()
 

@@ -88,7 +88,7 @@ async def test_the_head_waits_for_the_first_words() -> None:
     endless = Endless()
     async with serving(app_of(streamed(bare(endless)))) as client:
         asking = asyncio.create_task(client.get(PATH))
-        await asyncio.wait_for(endless.streaming.wait(), 5)
+        await asyncio.wait_for(endless.streaming.wait(), 30)
         assert not asking.done()
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
@@ -155,9 +155,9 @@ async def test_who_closes_the_connection_stops_the_model(make: Any) -> None:
     endless = Endless("Half an ", closing=closing)
     async with serving(app_of(make(bare(endless)))) as client:
         asking = asyncio.create_task(client.get(PATH))
-        await asyncio.wait_for(endless.streaming.wait(), 5)
+        await asyncio.wait_for(endless.streaming.wait(), 30)
         asking.cancel()
-        await asyncio.wait_for(closed.wait(), 5)
+        await asyncio.wait_for(closed.wait(), 30)
         await asyncio.gather(asking, return_exceptions=True)
 
 

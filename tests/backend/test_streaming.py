@@ -96,7 +96,7 @@ async def test_a_client_that_leaves_ends_the_writing() -> None:
     async with serving(app_of(stream)) as client:
         async with client.stream("GET", "/") as response:
             assert await anext(response.aiter_bytes()) == b"first"
-        await asyncio.wait_for(stream.ended.wait(), 5)
+        await asyncio.wait_for(stream.ended.wait(), 30)
     assert not stream.slow.is_set()
 
 
@@ -109,11 +109,11 @@ async def test_a_client_that_does_not_read_is_cut_off_and_told_of() -> None:
         async with connected(port, receive_bytes=4096) as (reader, writer):
             writer.transport.pause_reading()
             writer.write(head("GET", "/"))
-            await asyncio.wait_for(stream.slow.wait(), 5)
-            await asyncio.wait_for(stream.ended.wait(), 5)
+            await asyncio.wait_for(stream.slow.wait(), 30)
+            await asyncio.wait_for(stream.ended.wait(), 30)
             writer.transport.resume_reading()
             read = 0
             with suppress(ConnectionError):
-                while data := await asyncio.wait_for(reader.read(65536), 5):
+                while data := await asyncio.wait_for(reader.read(65536), 30):
                     read += len(data)
     assert read < sum(map(len, large))

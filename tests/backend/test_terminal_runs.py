@@ -309,7 +309,7 @@ async def test_an_interrupt_before_the_run_is_known_stops_it_when_it_is() -> Non
 
 async def test_a_second_interrupt_leaves_at_once() -> None:
     view = Told()
-    async with on_stage(says(word(1))) as stage, asyncio.timeout(5):
+    async with on_stage(says(word(1))) as stage, asyncio.timeout(30):
         answering = Answering(stage.service, asked(), view, yes)
 
         async def twice() -> None:

@@ -91,7 +91,7 @@ async def test_where_there_is_no_other_process_what_was_left_is_taken_up_when_qu
     assert scene.done == []
     await scene.life.know()
     assert scene.done == ["looked", "began a", "began b"]
-    await asyncio.wait_for(asyncio.gather(scene.life.beat(), scene.life.follow()), 5)  # there is nothing to do
+    await asyncio.wait_for(asyncio.gather(scene.life.beat(), scene.life.follow()), 30)  # there is nothing to do
     await scene.life.leave()
     assert scene.done == ["looked", "began a", "began b"]
 
@@ -150,7 +150,7 @@ async def test_a_run_that_cannot_be_begun_for_a_fault_of_our_own_keeps_no_other_
 
     scene.begin_anew = fails_on_a  # type: ignore[method-assign]
     with capture_logs() as lines:
-        await asyncio.wait_for(scene.life.know(), 5)
+        await asyncio.wait_for(scene.life.know(), 30)
     assert scene.done == ["looked", "began b"]
     assert [line["event"] for line in lines] == ["a run could not be begun anew"]
 

@@ -10,7 +10,6 @@ The clients share a process with whoever samples, the model is a process of its 
 
 import argparse
 import asyncio
-import contextlib
 import json
 import os
 import random
@@ -19,7 +18,8 @@ import signal
 import statistics
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -27,7 +27,7 @@ from typing import Any
 import aiohttp
 import psutil
 
-from tests.e2e.service import ROOT, Service
+from tests.e2e.service import Service, running
 from tests.workers.crowd import Crowd
 from tests.workers.fleet import SETTINGS
 from tests.workers.oracle import Model, oracle
@@ -161,25 +161,10 @@ def verdict(samples: Sequence[tuple[float, ...]]) -> bool:
     return flat
 
 
-@contextlib.asynccontextmanager
-async def serving(folder: Path, settings: dict[str, Any]) -> AsyncIterator[Service]:
+def serving(folder: Path, settings: Mapping[str, Any]) -> AbstractAsyncContextManager[Service]:
     """The service, by a start that can count its tasks."""
-    more = {
-        "HOST": "127.0.0.1", "PORT": 0, "DATA_DIR": folder / "data", "CACHE_DIR": folder / "cache",
-        "KNOWLEDGE_DIR": ROOT / "knowledge", "LOG_FORMAT": "json", "RUN_LOG_SECONDS": KEPT_SECONDS,
-        "MAX_SESSIONS": 1000, "PATH": os.environ["PATH"], "PYTHONPATH": ROOT,
-    }  # fmt: skip
-    environment = {name: str(value) for name, value in {**SETTINGS, **settings, **more}.items()}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.benchmarks.idle_sockets", "--serve", cwd=folder, env=environment,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, limit=16 * 1024 * 1024,
-    )  # fmt: skip
-    service = Service(process)
-    try:
-        await service.listening()
-        yield service
-    finally:
-        await service.stop()
+    more = {**SETTINGS, **settings, "RUN_LOG_SECONDS": KEPT_SECONDS, "MAX_SESSIONS": 1000}
+    return running(folder, more, ("tests.benchmarks.idle_sockets", "--serve"))
 
 
 def serve() -> None:

@@ -18,7 +18,7 @@ GUIDE = (ROOT / "docs" / "deployment.md").read_text("utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
 TARGETS = set(re.findall(r"^([a-z0-9-]+):", MAKEFILE, re.MULTILINE))
 KNOWN = set(re.findall(r"^(\w+)=", (ROOT / "environment_template.txt").read_text("utf-8"), re.MULTILINE))
-OF_THE_IMAGE = {"PATH", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED"}
+OF_THE_IMAGE = {"PATH", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "MALLOC_ARENA_MAX"}
 DEPLOYED = [
     ROOT / "Dockerfile", ROOT / "Procfile", ROOT / "render.yaml", ROOT / "railway.toml", ROOT / "fly.toml",
     ROOT / "vercel.json", *FILES, *sorted((ROOT / ".github/workflows").glob("*.yml")),

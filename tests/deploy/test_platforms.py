@@ -88,7 +88,7 @@ async def test_the_procfile_serves_to_others_on_the_port_it_is_given(tmp_path: P
     assignment, module = re.fullmatch(r"(HOST=\S+) python -m (\S+) serve", commands["web"]).groups()  # type: ignore[union-attr]
     assert commands["release"] == f"python -m {module} migrate"
     assert assignment == "HOST=0.0.0.0"
-    async with running(tmp_path) as service:  # started as `python -m backend.cli serve`, from the sources
+    async with running(tmp_path, anew=True) as service:  # started as `python -m backend.cli serve`, from the sources
         assert module == "backend.cli"
         async with service.client() as client:
             assert (await client.get(READY)).status_code == 200

@@ -7,23 +7,30 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
 import websockets
 
+from tests.e2e.nursery import STREAM_LIMIT, Forked, forked
+
 ROOT = Path(__file__).parents[2]
 LISTENING = re.compile(r"running on http://127\.0\.0\.1:(\d+)")
 START_SECONDS = 60
 LINE_SECONDS = 20
+SERVE = ("backend.cli", "serve")
+AT_IMPORT = {
+    "PROMETHEUS_MULTIPROC_DIR",  # the library reads it as it is imported
+    "WEB_CONCURRENCY",  # the program imports little, and starts others
+}
 
 
 class Service:
     """A running service. `log` has its log lines, parsed."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process | Forked) -> None:
         self.process = process
         self.log: list[dict[str, Any]] = []
         self.raw: list[str] = []
@@ -145,9 +152,22 @@ class Socket:
         return await self.until(type="status", status="ready")
 
 
+async def started(start: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", *start, cwd=cwd, env=environment,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, limit=STREAM_LIMIT,
+    )  # fmt: skip
+
+
 @contextlib.asynccontextmanager
-async def running(folder: Path, settings: Mapping[str, Any] | None = None) -> AsyncIterator[Service]:
-    """Start the service with its data in `folder`, and end it with the block."""
+async def running(
+    folder: Path, settings: Mapping[str, Any] | None = None, start: Sequence[str] = SERVE, *, anew: bool = False
+) -> AsyncIterator[Service]:
+    """Start the service with its data in `folder`, and end it with the block.
+
+    `start`: a module and its arguments, where it is another program. `anew`: from its first import, as people start it,
+    where that is what a test is about; else it is forked by a process that has imported it all.
+    """
     base = {
         "HOST": "127.0.0.1",
         "PORT": "0",
@@ -161,11 +181,10 @@ async def running(folder: Path, settings: Mapping[str, Any] | None = None) -> As
     }
     inherited = {name: value for name, value in os.environ.items() if name.startswith("COV")}
     environment = {**inherited, **base, **{name: str(value) for name, value in (settings or {}).items()}}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "backend.cli", "serve", cwd=folder, env=environment,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, limit=16 * 1024 * 1024,
-    )  # fmt: skip
-    service = Service(process)
+    if anew or start != SERVE or AT_IMPORT & environment.keys():
+        service = Service(await started(start, folder, environment))
+    else:
+        service = Service(await forked(SERVE[1:], folder, environment))
     try:
         await service.listening()
         yield service

@@ -143,7 +143,7 @@ async def test_a_stream_ends_with_the_token_that_opened_it(start: Start) -> None
     async with service.client(headers=await signed_in(service)) as client:
         chat_id = await new_chat(client)
         async with followed(client, chat_id) as events:
-            assert await asyncio.wait_for(events.rest(), 5) == []
+            assert await asyncio.wait_for(events.rest(), 10) == []
         assert (await client.get(f"/api/v1/chats/{chat_id}")).status_code == 401
 
 
@@ -155,7 +155,7 @@ async def test_a_stream_ends_as_it_should_when_the_service_does(start: Start) ->
         async with followed(client, chat_id) as events:
             service.terminate()
             assert await events.rest() == []
-    assert await asyncio.wait_for(service.process.wait(), 5) == 0
+    assert await asyncio.wait_for(service.process.wait(), 10) == 0
 
 
 @pytest.mark.asyncio

@@ -59,7 +59,7 @@ async def test_nothing_that_was_acknowledged_is_lost(where: Where) -> None:
     chance, everything, cut_off = random.Random(), Ledger(), 0
     ledger = Ledger()
     for _ in range(CRASHES[where.kind]):
-        async with running(where.folder, where.settings) as service:
+        async with running(where.folder, where.settings, anew=True) as service:
             cut_off += await compare(service, where, ledger)
             ledger = Ledger()
             async with Load(service, ledger) as load:
@@ -70,7 +70,7 @@ async def test_nothing_that_was_acknowledged_is_lost(where: Where) -> None:
                 await load.ended()
         assert ledger.strange == []
         everything.asked += ledger.asked
-    async with running(where.folder, where.settings) as service:
+    async with running(where.folder, where.settings, anew=True) as service:
         cut_off += await compare(service, where, ledger)
     async with opened(where.url) as database:
         await check_acknowledged(database, everything.asked)

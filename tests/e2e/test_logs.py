@@ -47,7 +47,7 @@ async def loud(far_end: ModelServer, tmp_path_factory: pytest.TempPathFactory) -
         "AIHUB_USERNAME": "someone", "PROVIDER_MAX_RETRIES": "1", "CIRCUIT_OPEN_SECONDS": "0.1",
         "LOG_DIR": str(folder / "logs"), "MODEL_PROVIDER": "openai",
     }  # fmt: skip
-    async with running(folder, scripted_model(far_end) | more | CANARIES) as service:
+    async with running(folder, scripted_model(far_end) | more | CANARIES, anew=True) as service:
         yield service
 
 

@@ -105,6 +105,6 @@ async def test_a_bare_answer_that_outlives_the_grace_ends_with_an_error_and_its_
                 with pytest.raises(openai.APIError) as told:
                     async for _ in stream:
                         pass
-                await asyncio.wait_for(model.closed(), 5)
+                await asyncio.wait_for(model.closed(), 10)
             assert await service.stop() == 0
     assert told.value.code == "shutting_down"

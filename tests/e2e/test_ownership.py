@@ -5,10 +5,8 @@ without.
 """
 
 import asyncio
-import contextlib
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
@@ -18,11 +16,11 @@ import pytest_asyncio
 from tests.e2e.chat_sse import ChatEvents
 from tests.e2e.conftest import scripted_model
 from tests.e2e.owners import CANARY, People, Told, User, all_of, call, never, send, things_for, things_of, with_things
+from tests.e2e.owners_world import TOKENS, World, held_back
 from tests.e2e.raw import exchange, head
 from tests.e2e.route_table import AGENTS, AUTH, CHAT, CHATS, FILES, KNOWLEDGE, NAMING_ROWS, QUESTION, ROWS, Row, Rule
-from tests.e2e.service import Service, Socket, running
-from tests.model_server import Gate, ModelServer
-from tests.model_wire import STREAM_HEAD, Exchange
+from tests.e2e.service import Socket, running
+from tests.model_server import ModelServer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 NO_CHAT, NO_MESSAGE, NO_RUN, NO_FILE = "No such chat.", "No such message.", "No such run.", "No such file."
@@ -35,31 +33,6 @@ NOWHERE = (
     "/health/../api/v1/chats", "/docs/..%2fapi%2fv1%2fchats", "/api/v1/auth/login/../me", "/%2e/health", "/health%3f",
     "/api/v1/auth/login%2f..%2fme", "/api/v1/auth/login%00", "/health;/../api/v1/chats", "/%ED%A0%80", "/%ff",
 )  # fmt: skip
-TOKENS = ["It ", "is ", "a ", "value."]
-
-
-@dataclass
-class World:
-    """A running service and who is there. `strangers` by how they come.
-
-    `owner` has the things that strangers ask for; `busy` does what owners do, and has ever more of them.
-    """
-
-    service: Service
-    people: People
-    closed: bool  # sign-in is required
-    owner: User
-    busy: User
-    strangers: dict[str, User]
-    before: list[Any]  # all that the owner has
-
-    @property
-    def signed_in(self) -> list[User]:
-        return [stranger for stranger in self.strangers.values() if stranger.headers]
-
-    @property
-    def who_may_come_in(self) -> list[User]:
-        return self.signed_in if self.closed else list(self.strangers.values())
 
 
 @pytest_asyncio.fixture(
@@ -325,28 +298,6 @@ async def test_who_signs_in_as_another_leaves_what_was_the_firsts(world: World) 
         assert (await _refused(socket, type="attach", run_id=run_id))["message"] == NO_RUN
         assert (await _refused(socket, type="question", question=QUESTION, session_id=session))["message"] == NO_CHAT
         assert (await socket.ask(QUESTION))[0]["session_id"] != session  # it goes on, in a session of the stranger's
-
-
-@contextlib.asynccontextmanager
-async def held_back(model: ModelServer) -> AsyncIterator[Gate]:
-    """Answers wait at the gate before each token; titles, which the model is asked for beside them, do not."""
-    gate = model.gate()
-
-    async def answer(exchange: Exchange) -> None:
-        title = exchange.request.body["messages"][-1]["content"].startswith("User: ")
-        await exchange.write(STREAM_HEAD)
-        for token in TOKENS:
-            if not title:
-                await gate.wait()
-            await exchange.event({"content": token})
-        await exchange.end("stop")
-
-    model.script(answer)
-    try:
-        yield gate
-    finally:
-        gate.open()
-        model.clear()
 
 
 async def test_a_run_under_way_is_neither_read_nor_stopped_by_a_stranger(world: World, scripted: ModelServer) -> None:

@@ -164,18 +164,23 @@ async def under_way(socket: Socket, **fields: Any) -> list[dict[str, Any]]:
     return of_run(await socket.until(type="word"))
 
 
-@ON_SQLITE
-async def test_a_run_that_is_killed_is_begun_anew_once(house: House, model: ModelServer) -> None:
+async def killed_midway(house: House, model: ModelServer, settings: dict[str, Any]) -> tuple[str, str, int]:
+    """Ask, and kill the service over the answer: the run's id, its session's, and the last `seq` that was seen."""
     gate = model.gate()
     model.tokens(["Well, ", "it ", "is ", "so."], gate=gate)
-    async with house.service(**scripted_model(model)) as service, service.socket() as socket:
+    async with house.service(**settings) as service, service.socket() as socket:
         session = (await socket.hello())["session_id"]
         gate.release(2)
         had = await under_way(socket, request_id="r1")
         service.process.kill()
         await service.process.wait()
-    run_id, last_seen = had[0]["run_id"], had[-1]["seq"]
     model.clear()
+    return had[0]["run_id"], session, had[-1]["seq"]
+
+
+@ON_SQLITE
+async def test_a_run_that_is_killed_is_begun_anew_once(house: House, model: ModelServer) -> None:
+    run_id, session, last_seen = await killed_midway(house, model, scripted_model(model))
     model.tokens(["Because ", "it ", "is."])
     async with house.service(**scripted_model(model)) as service:
         gap, snapshot, restarted, *_, end = await attached(service, run_id, last_seen)
@@ -198,17 +203,8 @@ async def test_a_run_that_is_killed_is_begun_anew_once(house: House, model: Mode
 async def test_a_run_that_may_not_be_begun_anew_is_there_as_a_question_and_an_error(
     house: House, model: ModelServer
 ) -> None:
-    gate = model.gate()
-    model.tokens(["Well, ", "it ", "is ", "so."], gate=gate)
     once = {**scripted_model(model), "RUN_ATTEMPTS": "1"}
-    async with house.service(**once) as service, service.socket() as socket:
-        session = (await socket.hello())["session_id"]
-        gate.release(2)
-        had = await under_way(socket, request_id="r1")
-        service.process.kill()
-        await service.process.wait()
-    run_id, last_seen = had[0]["run_id"], had[-1]["seq"]
-    model.clear()
+    run_id, session, last_seen = await killed_midway(house, model, once)
     async with house.service(**once) as service:
         question, answer = await messages(service, session)
         assert (question["content"], question["status"]) == ("Why is it so?", "complete")

@@ -184,7 +184,7 @@ async def test_a_cancel_is_answered_when_the_run_has_ended(shared: Service, scri
             read.append(event)
             if text_of(read) == "Half an " and event.frame["type"] == "word":
                 answer = await client.post(f"/runs/{run_id}/cancel")
-                assert (await asyncio.wait_for(scripted.closed(), 5)) is not None
+                assert (await asyncio.wait_for(scripted.closed(), 10)) is not None
                 assert (answer.status_code, answer.json()) == (202, {"run_id": run_id, "status": "cancelled"})
                 assert (await read_run(client, run_id))[-1].frame["status"] == "cancelled"
     assert read[-1].frame["status"] == "cancelled"

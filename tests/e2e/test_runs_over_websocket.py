@@ -108,7 +108,7 @@ async def test_a_cancel_is_answered_when_the_upstream_is_closed(start: Start, mo
         await socket.send(type="cancel")
         closed = asyncio.create_task(model.closed())
         frames += await socket.until(status="cancelled")
-        assert (await asyncio.wait_for(closed, 5)) is not None
+        assert (await asyncio.wait_for(closed, 10)) is not None
         frames += await socket.until(status="ready")
         after = await socket.ask("And what comes next in it?")
     assert answer_of(frames) == "".join(TOKENS[:5])

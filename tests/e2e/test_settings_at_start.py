@@ -105,7 +105,7 @@ async def test_a_chat_model_that_cannot_be_had_is_told_in_one_line(named: str, s
 
 async def test_production_starts_with_a_secret_worth_the_name(tmp_path: Path) -> None:
     settings = {"ENVIRONMENT": "production", "SECRET_KEY": LONG_SECRET, "TRUSTED_PROXIES": "127.0.0.0/8"}
-    async with running(tmp_path, settings) as service, service.client() as client:
+    async with running(tmp_path, settings, anew=True) as service, service.client() as client:
         assert (await client.get("/health/ready")).status_code == 200
         near = {None: 200, "10.1.2.3": 200, "192.168.0.9": 200, "::1": 200, "fd00::1": 200, "::ffff:10.0.0.1": 200}
         far = {"8.8.8.8": 403, "100.200.1.1": 403, "2a00:1450::1": 403, "::ffff:8.8.8.8": 403, "10.0.0.1, 8.8.8.8": 403}

@@ -207,7 +207,7 @@ async def test_silence_ends_with_the_time_of_the_run(house: House, model: ModelS
     assert (told.end["type"], told.end["finish_reason"]) == ("complete", "budget_seconds")
     assert "time for this answer was used up" in told.end["answer"]
     assert told.kept[:2] == ("complete", told.text)
-    await asyncio.wait_for(model.closed(), 5)
+    await asyncio.wait_for(model.closed(), 10)
 
 
 async def test_words_for_ever_end_with_the_time_and_say_so(house: House, model: ModelServer) -> None:
@@ -220,7 +220,7 @@ async def test_words_for_ever_end_with_the_time_and_say_so(house: House, model: 
     assert "time for this answer was used up" in told.end["answer"]
     assert told.kept[:2] == ("complete", told.text)
     assert (told.run["outcome"], told.run["finish_reason"]) == ("complete", "budget_seconds")
-    await asyncio.wait_for(model.closed(), 5)
+    await asyncio.wait_for(model.closed(), 10)
 
 
 async def test_the_circuit_opens_and_what_stands_in_answers_at_once(tmp_path: Path, model: ModelServer) -> None:

@@ -7,7 +7,6 @@ import json
 import lzma
 import random
 import sqlite3
-import struct
 import sys
 import tarfile
 import tracemalloc
@@ -16,11 +15,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-import docx
-import fpdf
-import msoffcrypto.format.ooxml
 import openpyxl
-import PIL.Image
 import pptx
 import pypandoc
 import pytest
@@ -31,6 +26,16 @@ from infrastructure.errors import InvalidInput, UnsupportedMediaType
 from services.file_types import HEAD_BYTES, FileType, file_type
 from services.knowledge.extract import MEDIA_TYPES
 from services.text_encoding import decode_text
+from tests.services.file_type_parts import (
+    docx_bytes,
+    encrypted_docx,
+    image_bytes,
+    pdf_bytes,
+    renamed_stream,
+    saved,
+    with_content_types,
+    zip_bytes,
+)
 
 OFFICE = "application/vnd.openxmlformats-officedocument."
 DOCX, PPTX, XLSX = f"{OFFICE}wordprocessingml.document", f"{OFFICE}presentationml.presentation", f"{OFFICE}spreadsheetml.sheet"  # noqa: E501  # fmt: skip
@@ -45,63 +50,6 @@ def sniff(tmp_path: Path) -> Sniff:
         return file_type(path, name)
 
     return write_and_look
-
-
-def saved(save: Callable[[io.BytesIO], object]) -> bytes:
-    out = io.BytesIO()
-    save(out)
-    return out.getvalue()
-
-
-def docx_bytes() -> bytes:
-    document = docx.Document()
-    document.add_paragraph("A line of text.")
-    return saved(document.save)
-
-
-def pdf_bytes() -> bytes:
-    pdf = fpdf.FPDF()
-    pdf.add_page()
-    pdf.set_font("Helvetica")
-    pdf.cell(text="A line of text.")
-    return bytes(pdf.output())
-
-
-def image_bytes(kind: str) -> bytes:
-    image = PIL.Image.frombytes("RGB", (32, 32), random.Random(1).randbytes(32 * 32 * 3))
-    return saved(lambda out: image.save(out, kind))
-
-
-def zip_bytes(files: dict[str, bytes]) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
-    return out.getvalue()
-
-
-def with_content_types(data: bytes, old: str, new: str) -> bytes:
-    """A document whose list of content types has `new` in the place of `old`, as its own program would write it."""
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        files = {name: archive.read(name) for name in archive.namelist()}
-    types = files["[Content_Types].xml"]
-    assert old.encode() in types
-    return zip_bytes(files | {"[Content_Types].xml": types.replace(old.encode(), new.encode())})
-
-
-def encrypted_docx() -> bytes:
-    file = msoffcrypto.format.ooxml.OOXMLFile(io.BytesIO(docx_bytes()))
-    return saved(lambda out: file.encrypt("secret", out))
-
-
-def renamed_stream(name: str) -> bytes:
-    """An OLE2 file that has a stream of this name."""
-    old, new = "EncryptedPackage".encode("utf-16-le"), name.encode("utf-16-le")
-    data = bytearray(encrypted_docx())
-    at = data.index(old)
-    data[at : at + 64] = new.ljust(64, b"\0")
-    data[at + 64 : at + 66] = struct.pack("<H", len(new) + 2)
-    return bytes(data)
 
 
 class TestDocuments:
@@ -364,36 +312,6 @@ class TestText:
             "SQLite format 3",
         ):
             assert sniff(f"{word} is the first word.".encode(), "a.txt").media_type == "text/plain"
-
-
-class TestDecoding:
-    def test_the_encoding_is_told_by_where_the_first_odd_byte_is(self) -> None:
-        data = b"plain ascii line\n" * 20_000 + ("Съешь ещё этих мягких французских булок\n" * 20).encode("cp1251")
-        assert decode_text(data).endswith("французских булок\n")
-
-    def test_one_bad_byte_does_not_turn_utf_8_into_something_else(self) -> None:
-        data = ("Grüße aus Köln, schöne Häuser\n" * 20).encode() + b"\xff\n"
-        assert decode_text(data) == "Grüße aus Köln, schöne Häuser\n" * 20 + "\ufffd\n"
-
-    @pytest.mark.parametrize("data", [b"a\0b", b"\xff" + b"\x01" * 99, "a\0b".encode("utf-16")])
-    def test_what_is_no_text_is_not_decoded(self, data: bytes) -> None:
-        with pytest.raises(ValueError, match=r"NUL|encoding"):
-            decode_text(data)
-
-    @given(st.binary(max_size=300) | st.binary(max_size=300).map(lambda data: b"\xff\xfe" + data))
-    def test_it_decodes_or_says_that_it_cannot(self, data: bytes) -> None:
-        try:
-            text = decode_text(data)
-        except ValueError:
-            return
-        assert "\0" not in text
-
-    @given(
-        st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])).filter(lambda t: t[:1] != "\ufeff")
-    )
-    def test_unicode_comes_back_as_it_was(self, text: str) -> None:
-        assert decode_text(text.encode()) == text
-        assert decode_text(text.encode("utf-8-sig")) == text
 
 
 ONCE_MADE = [docx_bytes(), encrypted_docx(), pdf_bytes(), zip_bytes({"mimetype": b"application/epub+zip"})]

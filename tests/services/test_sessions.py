@@ -221,3 +221,38 @@ def test_a_session_id_is_a_uuid_in_any_spelling() -> None:
 def test_what_is_no_session_id(value: object) -> None:
     with pytest.raises(InvalidInput, match="session_id must be a UUID"):
         parse_session_id(value)
+
+
+async def test_sessions_whose_turns_take_too_much_leave_the_longest_idle_first(store: Conversations) -> None:
+    long = Turn("q", "a" * 10_000, "complete")
+    manager = SessionManager(store, max_turn_bytes=25_000)
+    for session_id in (A, B, C):
+        (await manager.open(session_id)).save(long)
+    assert manager.turn_bytes == 3 * long.bytes
+    await manager.open(D)
+    assert [manager.find(session_id) is None for session_id in (A, B, C, D)] == [True, False, False, False]
+    assert manager.turn_bytes == 2 * long.bytes
+    manager.forget(B)
+    assert manager.turn_bytes == long.bytes
+
+
+async def test_a_session_that_is_to_be_used_stays_whatever_its_turns_take(store: Conversations) -> None:
+    manager = SessionManager(store, max_turn_bytes=100)
+    session = await manager.open(A)
+    session.save(turn(1))
+    assert await manager.open(A) is session
+
+
+async def test_turns_that_leave_their_session_count_no_more(store: Conversations) -> None:
+    session = await SessionManager(store, max_turns=2).open(A)
+    for number in range(5):
+        session.save(turn(number))
+    assert session.bytes == turn(3).bytes + turn(4).bytes
+
+
+def test_a_request_is_remembered_with_all_that_it_was(manager: SessionManager) -> None:
+    bare, whole = SeenRequest("run", None, "d", 0.1), SeenRequest("run", "s", "d", 1 / 3, "message", "answer")
+    manager.remember("one", "request", bare)
+    manager.remember("other", "request", whole)
+    assert manager.seen("one", "request", "d") == bare
+    assert manager.seen("other", "request", "d") == whole

@@ -81,7 +81,7 @@ class Ports:
     async def start(self, number: int) -> None:
         stack = AsyncExitStack()
         given = {**self._settings, "PORT": self._ports[number]}
-        self.services[number] = await stack.enter_async_context(running(self._folders[number], given))
+        self.services[number] = await stack.enter_async_context(running(self._folders[number], given, anew=True))
         self._stacks[number] = stack
 
     async def end(self, number: int) -> None:

@@ -144,8 +144,12 @@ class _Beginning:
         chats = await self._chats([turn.chat_id for turn in self._turns])
         missing = [turn for turn in self._turns if turn.creates and turn.chat_id not in chats]
         if missing:
-            await self._rows.change(self._rows.pick(_ADD_CHAT), [_chat_row(turn) for turn in _ordered(missing)])
-            chats |= await self._chats([turn.chat_id for turn in missing])
+            rows = [_chat_row(turn) for turn in _ordered(missing)]
+            await self._rows.change(self._rows.pick(_ADD_CHAT), rows)
+            if self._rows.alone:
+                chats |= {row["id"]: _Chat(row["id"], row["user_id"], row["title"], 0, 0, None) for row in rows}
+            else:  # another process may have been quicker
+                chats |= await self._chats([turn.chat_id for turn in missing])
         results: list[TurnResult | Exception] = []
         for turn in self._turns:
             try:

@@ -172,7 +172,7 @@ async def test_a_file_that_another_worker_is_just_claiming_is_passed_over(databa
     first, second = await add_file(database, after=1), await add_file(database, after=2)
     async with database.write() as session:
         mine = await FileQueueRepository(session).claim("a", START, START + MINUTE)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             other = await claim(database, "b")
     assert mine is not None
     assert other is not None

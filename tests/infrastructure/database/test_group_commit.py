@@ -215,7 +215,7 @@ async def test_closing_waits_for_all_that_was_submitted(notes: Notes) -> None:
 
 
 async def test_closing_without_work_is_done_at_once(notes: Notes) -> None:
-    await asyncio.wait_for(notes.group.aclose(), 1)
+    await asyncio.wait_for(notes.group.aclose(), 30)
 
 
 async def test_when_the_loop_ends_those_who_wait_are_told(notes: Notes) -> None:

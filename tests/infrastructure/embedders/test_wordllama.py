@@ -1,5 +1,6 @@
 """WordLlama's vectors, read from its wheel."""
 
+import ctypes
 import importlib.util
 import json
 from pathlib import Path
@@ -64,3 +65,30 @@ def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
     path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(32))
     with pytest.raises(FileNotFoundError, match="float16"):
         wordllama._map_matrix(path)
+
+
+def test_texts_that_were_embedded_leave_nothing_behind(embedder: WordLlamaEmbedder) -> None:
+    """The tokenizer's own memory is none of Python's: malloc is asked."""
+    texts = [f"What does a health factor of {number} mean, and for whom is it one?" for number in range(4000)]
+    embedder.embed(texts[:1000])
+    before = _allocated()
+    for text in texts[1000:]:
+        embedder.embed([text])
+    assert _allocated() - before < 1024 * 1024  # it was 2.6 KB a text
+
+
+def _allocated() -> int:
+    """Bytes that are allocated by glibc's malloc, in all arenas."""
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "mallinfo2"):
+        pytest.skip("this C library does not tell")
+    libc.mallinfo2.restype = _Mallinfo
+    return int(libc.mallinfo2().uordblks)
+
+
+class _Mallinfo(ctypes.Structure):
+    """mallinfo(3)."""
+
+    _fields_ = [(name, ctypes.c_size_t) for name in (
+        "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost",
+    )]  # fmt: skip

@@ -1,12 +1,13 @@
 """Both logs, for what they have to do alike."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 from uuid import uuid4
 
 import pytest
 import pytest_asyncio
+from structlog.testing import capture_logs
 
 from infrastructure.event_log.memory import MemoryEventLog
 from tests.infrastructure.event_log.workers import Log, MakeLog, worker
@@ -36,3 +37,11 @@ async def log(make: MakeLog) -> Log:
 def prefix() -> str:
     """Keys of a test's own on the server that all share."""
     return f"test:{uuid4().hex}:"
+
+
+@pytest.fixture
+def nothing_out_of_place() -> Iterator[None]:
+    """What goes wrong inside is mended in the end, and would not be seen."""
+    with capture_logs() as logs:
+        yield
+    assert [line for line in logs if line["log_level"] == "error"] == []

@@ -99,3 +99,13 @@ async def test_what_is_here_already_stays_as_it_is() -> None:
     log.catch_up(RUN, None, 1, "word1 ", words(2, 5), agreed=3)
     assert [seqs([batch]) for batch in [await anext(log.read(RUN))]] == [[1, 2, 3, 4, 5]]
     assert (log.base(RUN), [one.seq for one in log.held(RUN, 4)], log.held(RUN, 5)) == ((0, ""), [5], [])
+
+
+async def test_what_is_left_of_ended_runs_is_bounded_in_bytes_too() -> None:
+    text = "word " * 1000
+    log = MemoryEventLog(max_bytes=0, max_ended_bytes=3 * len(text))
+    for run in ("a", "b", "c"):
+        log.append(run, Entry(1, b"{}", text))
+        log.append(run, Entry(2, b"{}", terminal=True))
+    assert [log.last_seq(run) for run in ("a", "b", "c")] == [0, 2, 2]
+    assert log.answer("c") == text

@@ -52,5 +52,5 @@ class Ollama:
 
 
 async def ended(*tasks: asyncio.Task[None] | None) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await asyncio.gather(*(task for task in tasks if task is not None))

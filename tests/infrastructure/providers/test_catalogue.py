@@ -133,7 +133,7 @@ async def test_what_hangs_is_away_or_sends_nonsense_is_not_available(far_end: Sc
     catalogue = Catalogue({"local": Listed(nowhere), "ollama": Listed(slow)}, seconds=0.05, clock=clock)
     found = await catalogue.status(("local", "ollama"))
     assert [one.detail for one in found.values()] == ["It cannot be reached.", "It does not answer in time."]
-    await asyncio.wait_for(far_end.closed.get(), 5)
+    await asyncio.wait_for(far_end.closed.get(), 30)
     far_end.plain(b"<html>")
     far_end.plain(b"<html>")
     assert await catalogue.models("ollama") is None

@@ -141,13 +141,13 @@ async def test_a_wait_in_line_does_not_count_as_the_models_time() -> None:
             return await super().stream(request, emit)
 
     gated = Gated(places=1)
-    model = GuardedModel(Noting(says("x")), gated.gate, Care(total=0.02))
+    model = GuardedModel(Noting(says("x")), gated.gate, Care(total=0.5))
     await gated.line.enter("somebody")
     asking = asyncio.create_task(model.stream(question(), Heard()))
-    await asyncio.sleep(0.03)
+    await asyncio.sleep(0.55)
     gated.line.leave()
     await asking
-    assert 0.0 < left[0] <= 0.02
+    assert 0.0 < left[0] <= 0.5
 
 
 async def test_those_in_line_fail_at_once_when_the_circuit_opens(

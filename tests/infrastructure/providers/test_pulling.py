@@ -61,7 +61,7 @@ async def status(catalogue: Catalogue, clock: Clock) -> tuple[bool, str]:
 async def shown(pulls: Pulls, pull: Pull, percent: int) -> None:
     changed = asyncio.Event()
     pulls.on_change = changed.set
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while pull.percent != percent:
             await changed.wait()
             changed.clear()
@@ -162,7 +162,7 @@ async def test_an_ollama_that_is_not_there_or_says_nothing_is_unavailable(far_en
     silent = Pulls(far_end.url, start_seconds=0.05)
     with pytest.raises(ProviderUnavailable, match="in time"):
         await silent.start("llama3.2")
-    await asyncio.wait_for(far_end.closed.get(), 5)
+    await asyncio.wait_for(far_end.closed.get(), 30)
     await silent.aclose()
 
 
@@ -182,7 +182,7 @@ async def test_silence_in_the_middle_ends_a_pull_and_talking_goes_on(far_end: Sc
     await ended((await pulls.start("llama3.2")).task)
     assert asyncio.get_running_loop().time() - began > 0.3  # every line gave it time anew
     assert [pull.detail for pull in pulls.told()] == ["pulling llama3.2:latest failed: It did not go on in time."]
-    await asyncio.wait_for(far_end.closed.get(), 5)
+    await asyncio.wait_for(far_end.closed.get(), 30)
     await pulls.aclose()
 
 
@@ -209,7 +209,7 @@ async def test_closing_ends_what_is_being_pulled(far_end: ScriptedServer, ollama
     await pulls.aclose()
     assert pull.task is not None
     assert pull.task.cancelled()
-    await asyncio.wait_for(far_end.closed.get(), 5)
+    await asyncio.wait_for(far_end.closed.get(), 30)
 
 
 def test_how_far_it_has_come_is_of_all_layers_and_never_falls() -> None:

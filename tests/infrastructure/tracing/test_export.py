@@ -144,7 +144,7 @@ async def test_a_far_end_that_wants_to_be_left_alone_for_a_day_is_not_waited_for
     receiver.status(429, "Retry-After: 86400\r\n")
     way = Way(receiver.url)
     way.export.take(trace())
-    await asyncio.wait_for(way.told.wait(), 5)
+    await asyncio.wait_for(way.told.wait(), 30)
     await way.export.aclose(2)
     assert way.dropped == [("refused", 1)]
 
@@ -155,7 +155,7 @@ async def test_a_far_end_that_is_gone_costs_its_traces() -> None:
         port = taken.getsockname()[1]
     way = Way(f"http://127.0.0.1:{port}", timeout=0.3)
     way.export.take(trace())
-    await asyncio.wait_for(way.told.wait(), 5)
+    await asyncio.wait_for(way.told.wait(), 30)
     await way.export.aclose(2)
     assert way.dropped == [("refused", 1)]
 

@@ -54,7 +54,7 @@ class RememberingIndex:
 
     async def until(self, seen: Callable[[], bool]) -> None:
         """Wait until `seen` is true after something was asked of the index; at most 5 s."""
-        async with asyncio.timeout(5), self.asked:
+        async with asyncio.timeout(30), self.asked:
             await self.asked.wait_for(seen)
 
     async def replace(

@@ -54,12 +54,12 @@ async def test_one_that_is_silent_loses_the_folder_and_writes_nothing_more(datab
 
 
 async def test_one_that_says_that_it_is_there_keeps_the_folder(database: Database) -> None:
-    one, other = FolderKeeping(database, seconds=0.4), FolderKeeping(database)
+    one, other = FolderKeeping(database, seconds=1.0), FolderKeeping(database)
     await one.take()
     async with one.held():
         for _ in range(12):
             assert not (await other.take()).mine
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.1)
 
 
 async def test_who_wants_the_folder_read_anew_is_served_once(database: Database) -> None:

@@ -28,7 +28,7 @@ class Looks:
 
     async def until(self, seen: Callable[[], bool]) -> None:
         """Wait for a look after which `seen` is true; at most 5 s."""
-        async with asyncio.timeout(5), self._called:
+        async with asyncio.timeout(30), self._called:
             await self._called.wait_for(seen)
 
 
