@@ -1,7 +1,7 @@
 """Statements of SQLite's for one row, made statements for many.
 
-Each step of a statement lets another thread have the interpreter, and in a busy process it takes milliseconds to have it
-back. A batch of 64 turns takes a dozen steps in this way in place of 400.
+Each step of a statement lets another thread have the interpreter, and in a busy process it takes milliseconds to have
+it back. A batch of 64 turns takes a dozen steps in this way in place of 400.
 """
 
 import re

@@ -1,16 +1,19 @@
 """Fixed statements in one transaction: the same on both databases, and readable by everyone else afterwards."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 from sqlalchemy import bindparam, select, update
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from infrastructure.database.engine import Database, open_engine
 from infrastructure.database.models import Chat, Run, new_id
 from infrastructure.database.rows import Rows, inserting
+from infrastructure.database.together import Together
+from tests.databases import PostgresServer
 
 CHAT: Any = Chat.__table__
 RUN: Any = Run.__table__
@@ -41,6 +44,18 @@ async def titles(database: Database) -> set[str | None]:
         return set((await session.execute(select(Chat.title))).scalars())
 
 
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> str:
+    return postgres.migrated()
+
+
+@pytest.fixture
+async def postgres_database(postgres_url: str) -> AsyncIterator[Database]:
+    database = Database(open_engine(postgres_url))
+    yield database
+    await database.close()
+
+
 async def test_what_is_written_is_found_again_and_read_by_the_models(database: Database) -> None:
     row = chat()
     await add(database, row)
@@ -67,6 +82,35 @@ async def test_many_rows_and_many_keys_go_in_one_call(database: Database) -> Non
     keys = [{"id": row["id"]} for row in reversed(rows)]
     found = await database.transact(lambda tables: tables.find(FIND, keys))
     assert [row[2] for row in found] == ["chat 4", "chat 3", "chat 2", "chat 1", "chat 0"]
+
+
+async def test_several_changes_of_many_rows_go_together(database: Database) -> None:
+    old, new = [chat(title=f"old {n}") for n in range(5)], [chat(details={"n": [n, None]}) for n in range(3)]
+    await add(database, *old)
+    renamed = [{"of_chat": row["id"], "to_title": f"it's {n} [é]"} for n, row in enumerate(old)]
+    both = Together(RETITLE, ADD)
+    await database.transact(lambda tables: tables.change_together(both, (renamed, new)))
+    await database.transact(lambda tables: tables.change_together(both, ([], [])))
+    expected = [row | {"title": f"it's {n} [é]"} for n, row in enumerate(old)] + new
+    keys = [{"id": row["id"]} for row in expected]
+    found = await database.transact(lambda tables: tables.find(FIND, keys))
+    assert [list(row) for row in found] == [[row[name] for name in COLUMNS] for row in expected]
+
+
+async def test_changes_that_go_together_all_fail_with_one(database: Database) -> None:
+    row = chat()
+    await add(database, row)
+    changes = ([{"of_chat": row["id"], "to_title": "never"}], [chat(), row])
+    with pytest.raises(IntegrityError):
+        await database.transact(lambda tables: tables.change_together(Together(RETITLE, ADD), changes))
+    assert await titles(database) == {row["title"]}
+
+
+async def test_a_text_that_is_too_long_for_postgresql_is_refused_and_not_cut(postgres_database: Database) -> None:
+    with pytest.raises(DBAPIError):
+        await postgres_database.transact(
+            lambda tables: tables.change_together(Together(ADD), ([chat(title="x" * 5000)],))
+        )
 
 
 async def test_a_statement_may_hold_values_of_its_own(database: Database) -> None:
