@@ -19,7 +19,7 @@ from langgraph.types import Command
 from agents import nodes
 from agents.approvals import Approvals
 from agents.generation import Generation
-from agents.lean import lean
+from agents.lean import lean, lean_config, straight_in
 from agents.saved_run import SavedRun
 from agents.state import Outcome, Result, RunContext, State
 from agents.tracing import traced
@@ -56,8 +56,9 @@ class AnswerGraph:
         self._approvals = approvals if generation.tools.registry.may_ask else None
         checkpointer = self._approvals.checkpoints if self._approvals else None
         built = _build(find, generation, ground, check, settings, with_span if traced else _as_it_is, known)
-        self._graph: Any = lean(built.compile(checkpointer=checkpointer))
-        self._config = {"recursion_limit": 2 * settings.max_steps + 10}
+        self._whole: Any = lean(built.compile(checkpointer=checkpointer))
+        self._graph, self._given = straight_in(self._whole, {"exchange": ()})
+        self._config = lean_config(recursion_limit=2 * settings.max_steps + 10)
 
     @property
     def may_wait(self) -> bool:
@@ -71,16 +72,16 @@ class AnswerGraph:
             Suspended: another process is to go on with it.
         """
         if self._approvals is not None:
-            found: Result = await self._approvals.run(self._graph, {"exchange": ()}, self._config, context, saved)
+            found: Result = await self._approvals.run(self._graph, self._given, self._config, context, saved)
             return found["outcome"]
         # Version 2 of the output collects no updates beside the values: 5 % of the graph's own time.
-        output = await self._graph.ainvoke({"exchange": ()}, self._config, context=context, version="v2")
+        output = await self._graph.ainvoke(self._given, self._config, context=context, version="v2")
         result: Result = output.value
         return result["outcome"]
 
     def draw(self) -> str:
         """The graph as a Mermaid diagram."""
-        return str(self._graph.get_graph().draw_mermaid())
+        return str(self._whole.get_graph().draw_mermaid())
 
 
 def _as_it_is(_: str, node: nodes.Node) -> nodes.Node:

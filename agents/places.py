@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from agents.keeping import Keeper
 from agents.ports import EventLog
@@ -23,13 +23,12 @@ class Places:
         self._keeper = keeper
         self._shared = shared
 
-    @asynccontextmanager
-    async def turn(self, run: Run) -> AsyncIterator[None]:
+    def turn(self, run: Run) -> AbstractAsyncContextManager[None]:
         """Hold the session's one place."""
-        if not self._shared:
-            async with run.session.turn():
-                yield
-            return
+        return self._turn_of_all(run) if self._shared else run.session.turn()
+
+    @asynccontextmanager
+    async def _turn_of_all(self, run: Run) -> AsyncIterator[None]:
         for earlier in run.begun.ahead if run.begun else ():
             await self._ended(earlier)
         yield

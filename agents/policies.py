@@ -95,7 +95,7 @@ def estimate_tokens(text: str) -> int:
 def trim_history(turns: Iterable[Turn], max_tokens: int) -> tuple[Message, ...]:
     """The newest turns that fit into `max_tokens`, oldest first. A turn is kept whole or not at all."""
     said = tuple(turns)
-    return tuple(message for turn in said[left_out(said, max_tokens) :] for message in turn.messages)
+    return tuple([message for turn in said[left_out(said, max_tokens) :] for message in turn.messages])
 
 
 def left_out(turns: Sequence[Turn], max_tokens: int) -> int:
@@ -103,7 +103,7 @@ def left_out(turns: Sequence[Turn], max_tokens: int) -> int:
     left, first = max_tokens, len(turns)
     while first:
         turn = turns[first - 1]
-        left -= estimate_tokens(turn.question) + estimate_tokens(turn.answer)
+        left -= len(turn.question) // CHARS_PER_TOKEN + len(turn.answer) // CHARS_PER_TOKEN + 2  # as `estimate_tokens`
         if left < 0:
             break
         first -= 1

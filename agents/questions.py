@@ -23,7 +23,7 @@ def clean_question(value: object, max_chars: int) -> str:
         raise InvalidInput(f"question must have at least {MIN_CHARS} characters.")
     if len(question) > max_chars:
         raise InvalidInput(f"question must have at most {max_chars} characters.")
-    if "\0" in question or any("\ud800" <= char <= "\udfff" for char in question):
+    if "\0" in question or (not question.isascii() and any("\ud800" <= char <= "\udfff" for char in question)):
         raise InvalidInput("question must be valid text.")
     return question
 

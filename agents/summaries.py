@@ -152,4 +152,4 @@ def clean_summary(text: str) -> str:
 
 def _marks(turns: Sequence[Turn]) -> tuple[int, ...]:
     """A number for each turn that tells it from others: within this process, and good enough for one conversation."""
-    return tuple(hash((turn.question, turn.answer)) for turn in turns)
+    return tuple([hash((turn.question, turn.answer)) for turn in turns])

@@ -37,7 +37,9 @@ class WordGrouper:
             return
         text = self._tail + text
         if text[-1].isspace():
-            return self._pass_on(text)
+            if self._timer is not None:
+                return self._pass_on(text)
+            return self._send(text)  # the usual case: whole words, and nothing was held
         cut = len(text) - len(_last_word(text))
         if len(text) - cut >= PATIENCE_CHARS:
             return self._pass_on(text)

@@ -84,7 +84,7 @@ class RunWriter:
     def put(self, text: str) -> None:
         """Take a piece of the answer, as it came."""
         if not self.ended:
-            self._grouper.put(valid_text(text))
+            self._grouper.put(text if text.isascii() and "\0" not in text else valid_text(text))
 
     def flush(self) -> None:
         """Pass on an unfinished word now: what follows is no text."""
@@ -112,15 +112,17 @@ class RunWriter:
             self._times.next_token(now - self._last_word_at)
         self._last_word_at = now
         goes_on = self._open and not content[0].isspace()  # the rest of a word that did not wait for its end
-        data = self._encoder.encode(content, self._words - goes_on, self._seq + 1, self._clock())
+        seq = self._seq + 1
+        data = self._encoder.encode(content, self._words - goes_on, seq, self._clock())
         self._parts.append(content)
         self._words += len(content.split()) - goes_on
         self._open = not content[-1].isspace()
-        self._append(data, content)
+        self._log.append(self.run_id, Entry(seq, data, content))
+        self._seq = seq  # as in `_append`
 
-    def _append(self, data: bytes, text: str = "", terminal: bool = False, restart: bool = False) -> None:
+    def _append(self, data: bytes, terminal: bool, restart: bool) -> None:
         """Numbers are given here, behind all that can fail: a hole would bar the way for every later frame."""
-        self._log.append(self.run_id, Entry(self._seq + 1, data, text, terminal, restart))
+        self._log.append(self.run_id, Entry(self._seq + 1, data, "", terminal, restart))
         self._seq += 1
 
 

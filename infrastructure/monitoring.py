@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
+from functools import lru_cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
 
@@ -23,6 +24,7 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 
 TOKEN_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 """Between tokens: from a small model on a large machine, to one that stalls."""
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+SERIES_KEPT = 256  # at hand, of those that each run counts in
 METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"}
 
 
@@ -117,6 +119,10 @@ class Metrics:
         self.traces_dropped = Counter(
             "traces_dropped", "Traces of runs that were not sent.", ["reason"], registry=registry
         )
+        # Looking a series up by its labels costs as much as counting.
+        self._runs_of, self._tokens_of, self._calls_of = (
+            lru_cache(SERIES_KEPT)(counter.labels) for counter in (self.runs, self.tokens, self.provider_requests)
+        )
         self._local = self._of_this_host(app_version)
         registry.register(self._local)  # a registry is a collector, too; untyped there
         self.first_token = _both(self._first_token, self.lately.first_token)
@@ -151,15 +157,15 @@ class Metrics:
 
     def run_finished(self, outcome: str, seconds: float, confidence: float | None, model: str, usage: Usage) -> None:
         run_id = current_ids().get("run_id")
-        self.runs.labels(outcome).inc(exemplar={"run_id": run_id} if run_id else None)
+        self._runs_of(outcome).inc(exemplar={"run_id": run_id} if run_id else None)
         self.run_seconds.observe_run(seconds, run_id)
         self.lately.run_finished(outcome, seconds, usage)
         if confidence is not None:
             self.confidence.observe(confidence)
         if usage.prompt_tokens or usage.completion_tokens:
             model = self.models.label(model)
-            self.tokens.labels("prompt", model).inc(usage.prompt_tokens)
-            self.tokens.labels("completion", model).inc(usage.completion_tokens)
+            self._tokens_of("prompt", model).inc(usage.prompt_tokens)
+            self._tokens_of("completion", model).inc(usage.completion_tokens)
         if self._workers is not None:
             self._share()
 
@@ -177,7 +183,7 @@ class Metrics:
         self.rejected_citations.inc(count)
 
     def provider_called(self, provider: str, outcome: str) -> None:
-        self.provider_requests.labels(provider, outcome).inc()
+        self._calls_of(provider, outcome).inc()
         self.last_call = outcome
 
     def traces_dropped_for(self, reason: str, count: int) -> None:

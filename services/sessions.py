@@ -10,7 +10,7 @@ import sys
 import time
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import blake2b
@@ -108,7 +108,7 @@ class Session:
 
     def history(self) -> tuple[Turn, ...]:
         """Turns that said something, oldest first."""
-        return tuple(turn for turn in self.turns if turn.answer)
+        return tuple([turn for turn in self.turns if turn.answer])
 
     def save(self, turn: Turn) -> None:
         if self.id is not None and self.max_turns:
@@ -127,11 +127,9 @@ class Session:
         if self.held is not None:
             self.held.bytes += more
 
-    @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
+    def turn(self) -> AbstractAsyncContextManager[None]:
         """Hold the session's one place; whoever waits gets it in the order of asking."""
-        async with self._lock:
-            yield
+        return self._lock
 
     @property
     def occupied(self) -> bool:

@@ -71,5 +71,6 @@ def render_messages(
     return (Message("system", rules), *summary_messages(summary), *history, asked, *exchange)
 
 
+@lru_cache(1024)
 def _attribute(text: str) -> str:
     return text.replace('"', "'").replace("<", "(").replace(">", ")").replace("\n", " ")

@@ -60,15 +60,15 @@ class ChatBody:
 
 
 def as_openai_message(message: Message) -> dict[str, Any]:
+    if not message.tool_calls and message.tool_call_id is None:
+        return {"role": message.role, "content": message.content}
     if message.tool_calls:
         calls = [
             {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
             for call in message.tool_calls
         ]
         return {"role": message.role, "content": message.content or None, "tool_calls": calls}
-    if message.tool_call_id is not None:
-        return {"role": message.role, "content": message.content, "tool_call_id": message.tool_call_id}
-    return {"role": message.role, "content": message.content}
+    return {"role": message.role, "content": message.content, "tool_call_id": message.tool_call_id}
 
 
 def as_openai_tool(tool: ToolSpec) -> dict[str, Any]:

@@ -86,9 +86,7 @@ class GuardedModel:
             CircuitOpen: the endpoint fails and is not asked now.
             ProviderError: see the port.
         """
-        if self._model is not None:
-            request = replace(request, model=self._model)
-        call = _Call(self._upstream, self._gate, self._care, request, emit)
+        call = _Call(self._upstream, self._gate, self._care, request, emit, self._model or request.model)
         try:
             return await retrying(
                 call.attempt,
@@ -113,11 +111,14 @@ class GuardedModel:
 class _Call:
     """One call with its tries; it knows how much time they have left."""
 
-    def __init__(self, upstream: Upstream, gate: Gate, care: Care, request: ModelRequest, emit: Emit) -> None:
+    def __init__(
+        self, upstream: Upstream, gate: Gate, care: Care, request: ModelRequest, emit: Emit, model: str | None
+    ) -> None:  # fmt: skip
         self._upstream = upstream
         self._gate = gate
         self._request = request
         self._emit = emit
+        self._model = model
         self._sleep = care.sleep
         self._seconds = care.total
         self._loop = asyncio.get_running_loop()
@@ -132,7 +133,9 @@ class _Call:
         began = self._loop.time()
         try:
             admitted = self._told(self._gate.circuit.admit)
-            return await self._once(replace(self._request, deadline=began + self._seconds), admitted)
+            return await self._once(
+                replace(self._request, deadline=began + self._seconds, model=self._model), admitted
+            )  # fmt: skip
         finally:
             self._gate.line.leave()
             self._seconds -= self._loop.time() - began

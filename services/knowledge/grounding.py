@@ -9,7 +9,7 @@ from services.knowledge.split import Span, split_sentences
 from services.knowledge.text import TextAnalysis
 
 _MARKER = re.compile(r"\[\s*\d{1,3}(?:\s*[,;]\s*\d{1,3})*\s*\]")
-_FIGURE = re.compile(r" \d{2,} ")  # one digit may number a list, or be a word in the passage
+_FIGURE_DIGITS = 2  # one digit may number a list, or be a word in the passage
 _NUMBER = re.compile(r"\d+")
 SUPPORT_THRESHOLD = 0.6
 _SUBSTANCE = 3  # content words: a shorter sentence claims little
@@ -44,9 +44,9 @@ class Grounding:
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
-    """A sentence of an answer: its content words as in `AnalysedText.terms`, each once, and the numbers it cites."""
+    """A sentence of an answer: its content words, each once, and the numbers it cites."""
 
-    words: tuple[str, ...]
+    words: frozenset[str]
     cited: tuple[int, ...]
 
 
@@ -84,8 +84,7 @@ class Grounder:
             if "[" in sentence:
                 cited = tuple(int(n) for marker in _MARKER.findall(sentence) for n in _NUMBER.findall(marker))
                 sentence = _MARKER.sub(" ", sentence)
-            words = dict.fromkeys(self._analysis.terms(sentence))
-            claims.append(_Claim(tuple(f" {word} " for word in words), cited))
+            claims.append(_Claim(frozenset(self._analysis.terms(sentence)), cited))
         return claims
 
     def _is_grounded(self, claims: Sequence[_Claim], passages: Sequence[Passage]) -> bool:
@@ -96,7 +95,7 @@ class Grounder:
         return bool(substantial) and all(_is_supported(claim, bags) for claim in substantial)
 
     def _cite(self, number: int, passage: Passage, claim: _Claim) -> Citation:
-        (start, end), score = self._best_quote(passage, claim.words)
+        (start, end), score = self._best_quote(passage, [f" {word} " for word in claim.words])
         return Citation(
             id=number,
             document=passage.document,
@@ -111,7 +110,9 @@ class Grounder:
         )
 
     def _best_quote(self, passage: Passage, words: Sequence[str]) -> tuple[Span, float]:
-        """The sentence of `passage` that has most of `words`, with the next one where that adds enough."""
+        """The sentence of `passage` that has most of `words`, which are as in `AnalysedText.terms`; with the next one
+        where that adds enough.
+        """
         analysed = self._analysis.of(passage.text)
         if not analysed.spans:
             return (0, len(passage.text)), _support(words, analysed.terms)
@@ -129,8 +130,8 @@ class Grounder:
 
 def _is_supported(claim: _Claim, bags: Sequence[frozenset[str]]) -> bool:
     """Whether one passage, or all that the claim cites together, has most of its words, and each of its figures."""
-    words = frozenset(word.strip() for word in claim.words)
-    figures = frozenset(word.strip() for word in claim.words if _FIGURE.fullmatch(word))
+    words = claim.words
+    figures = frozenset([word for word in words if word.isdecimal() and len(word) >= _FIGURE_DIGITS])
     cited = frozenset().union(*(bags[number - 1] for number in claim.cited if 1 <= number <= len(bags)))
     least = SUPPORT_THRESHOLD * len(words)
     return any(len(words & bag) >= least and figures <= bag for bag in (*bags, cited))
