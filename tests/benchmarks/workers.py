@@ -122,7 +122,7 @@ class Bench:
     def __init__(self, given: argparse.Namespace, stack: ExitStack) -> None:
         self._bench = given.bench.resolve()
         self._seconds = given.seconds
-        self._postgres = PostgresServer()
+        self._postgres = PostgresServer(durable=True)
         stack.callback(self._postgres.stop)
         self._valkey = valkey_server()
         stack.callback(self._valkey.stop)
