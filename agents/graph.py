@@ -19,9 +19,10 @@ from langgraph.types import Command
 from agents import nodes
 from agents.approvals import Approvals
 from agents.generation import Generation
-from agents.lean import lean, lean_config, straight_in
+from agents.lean import lean, straight_in
 from agents.saved_run import SavedRun
 from agents.state import Outcome, Result, RunContext, State
+from agents.straight import run_straight
 from agents.tracing import traced
 from infrastructure.tracing.record import Span
 
@@ -58,7 +59,7 @@ class AnswerGraph:
         built = _build(find, generation, ground, check, settings, with_span if traced else _as_it_is, known)
         self._whole: Any = lean(built.compile(checkpointer=checkpointer))
         self._graph, self._given = straight_in(self._whole, {"exchange": ()})
-        self._config = lean_config(recursion_limit=2 * settings.max_steps + 10)
+        self._max_steps = 2 * settings.max_steps + 10
 
     @property
     def may_wait(self) -> bool:
@@ -72,12 +73,11 @@ class AnswerGraph:
             Suspended: another process is to go on with it.
         """
         if self._approvals is not None:
-            found: Result = await self._approvals.run(self._graph, self._given, self._config, context, saved)
+            config = {"recursion_limit": self._max_steps}
+            found: Result = await self._approvals.run(self._graph, self._given, config, context, saved)
             return found["outcome"]
-        # Version 2 of the output collects no updates beside the values: 5 % of the graph's own time.
-        output = await self._graph.ainvoke(self._given, self._config, context=context, version="v2")
-        result: Result = output.value
-        return result["outcome"]
+        outcome: Outcome = (await run_straight(self._graph, self._given, context, self._max_steps))["outcome"]
+        return outcome
 
     def draw(self) -> str:
         """The graph as a Mermaid diagram."""

@@ -5,9 +5,8 @@ managers of begin and end, and runs the node in a task of its own. Nobody listen
 and steps are frames. Without that wrapping the four nodes of a run take 0.56 ms of CPU instead of 0.71, and tracing
 that somebody switched on for another tool in the environment is not told of the nodes' inputs.
 
-The node's function and what makes its result into writes are called by themselves, too, where they are plain; the step
-that only hands the input on to the first node is left out; and nothing is noted of how nodes run. Of the 4.5 million
-instructions that the graph of a run took, with nodes that do nothing, 3.3 are left (docs/decisions/0044).
+The node's function and what makes its result into writes are called by themselves, too, where they are plain; and the
+step that only hands the input on to the first node is left out (docs/decisions/0044).
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -20,7 +19,6 @@ from langgraph._internal._constants import CONF, CONFIG_KEY_RUNTIME, CONFIG_KEY_
 from langgraph._internal._runnable import RunnableCallable
 from langgraph.graph import START
 from langgraph.pregel._write import PASSTHROUGH, ChannelWrite, ChannelWriteEntry, ChannelWriteTupleEntry
-from langgraph.runtime import Runtime
 
 Work = Callable[..., Awaitable[Any]]
 Mapper = Callable[[Any], Sequence[tuple[str, Any]] | None]
@@ -54,26 +52,6 @@ class LeanNode(Runnable[Any, Any]):
         else:
             given[CONF][CONFIG_KEY_SEND]([write for mapper in self.mappers for write in mapper(result) or ()])
         return result
-
-
-class LeanRuntime(Runtime[Any]):
-    """What nodes are given besides the state, with nothing of how often and under which ids they run: LangGraph copies
-    that five times for each node, and none of ours asks. A run's own is made of the one that its config has.
-    """
-
-    def merge(self, other: Runtime[Any]) -> "LeanRuntime":
-        return LeanRuntime(context=other.context, control=other.control)
-
-    def override(self, **overrides: Any) -> "LeanRuntime":
-        return self
-
-    def patch_execution_info(self, **overrides: Any) -> "LeanRuntime":
-        return self
-
-
-def lean_config(**config: Any) -> dict[str, Any]:
-    """What a graph's nodes are run with."""
-    return {**config, CONF: {CONFIG_KEY_RUNTIME: LeanRuntime()}}
 
 
 def work_of(node: Runnable[Any, Any]) -> Work | None:

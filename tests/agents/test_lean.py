@@ -1,6 +1,5 @@
 """The graph's nodes run without LangChain's callbacks, and do the same."""
 
-import asyncio
 from typing import Any, TypedDict
 
 import pytest
@@ -10,7 +9,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import Command
 
-from agents.lean import LeanNode, LeanRuntime, lean, lean_config, straight_in
+from agents.lean import LeanNode, lean, straight_in
 from tests.agents.fakes import Service, extractive, found
 
 
@@ -97,24 +96,3 @@ async def test_what_is_shaped_otherwise_goes_langgraphs_own_way() -> None:
     graph.nodes[START].__dict__["flat_writers"] = [RunnableLambda(lambda said: said)]
     assert straight_in(graph, {"value": 3}) == (graph, {"value": 3})
     assert graph.input_channels == START
-
-
-async def test_runs_at_once_are_given_their_own_context_and_leave_nothing_behind() -> None:
-    seen = asyncio.Event()
-    runtimes = []
-
-    async def wait(state: Numbers, runtime: Runtime[str]) -> Numbers:
-        runtimes.append(runtime)
-        if len(runtimes) == 2:
-            seen.set()
-        await seen.wait()
-        return {"thread": runtime.context}
-
-    graph: Any = StateGraph(Numbers, context_schema=str)
-    graph.add_node("wait", wait)
-    graph.add_edge(START, "wait")
-    graph, config = lean(graph.compile()), lean_config(recursion_limit=5)
-    told = await asyncio.gather(*(graph.ainvoke({"value": 1}, config, context=one) for one in ("a", "b")))
-    assert [one["thread"] for one in told] == ["a", "b"]
-    assert all(isinstance(one, LeanRuntime) and one.execution_info is None for one in runtimes)
-    assert config == {"recursion_limit": 5, "configurable": {"__pregel_runtime": LeanRuntime()}}
