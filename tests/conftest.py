@@ -1,6 +1,5 @@
 """Fixtures that every room's tests may ask for."""
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,13 +14,6 @@ __all__ = [
 ]  # fmt: skip
 
 LONG = ("workers", "evaluation", "browser", "e2e")  # folders whose tests start whole programs
-
-
-def pytest_xdist_auto_num_workers() -> int | None:
-    """`-n auto`: half as many again as there are cores, as tests wait for servers and clocks a third of their time."""
-    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
-        return None
-    return (3 * (os.cpu_count() or 1) + 1) // 2
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -43,7 +43,8 @@ async def test_every_question_gets_its_whole_answer_though_workers_die(
         f"\n{kind}: {found}; {len(crowd.ended)} answers, all right, {again} more calls of the model than answers"
     )
     assert found.take_overs, "no run was met by a death"
-    assert again <= len(found.take_overs), "the model was asked again for more than the runs that were begun anew"
+    anew = sum(len(one.restarted_at) for one in crowd.ended)  # also of a worker that was too busy to be heard of
+    assert again <= anew, "the model was asked again for more than the runs that were begun anew"
     if GIVEN:  # on a machine that does nothing else
         assert max(found.take_overs) <= TAKE_OVER_SECONDS + SPARE_SECONDS
 
