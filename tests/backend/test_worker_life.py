@@ -58,8 +58,11 @@ class Scene:
     async def leave(self) -> None:
         await self.note("leave")
 
-    async def take_lost(self) -> list[str]:
+    async def left(self) -> tuple[bool, bool]:
         await self.note("looked")
+        return True, bool(self.lost)
+
+    async def take_lost(self) -> list[str]:
         lost, self.lost = self.lost, []
         return lost
 

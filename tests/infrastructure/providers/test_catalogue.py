@@ -49,7 +49,7 @@ async def catalogue(far_end: ScriptedServer, clock: Clock) -> AsyncIterator[Cata
         "ollama": Listed(OllamaListing(f"{far_end.url}/v1/")),
         "openai": Listed(OpenAIListing(f"{far_end.url}/v1", "sk-secret")),
     }
-    catalogue = Catalogue(providers, seconds=1.0, clock=clock)
+    catalogue = Catalogue(providers, seconds=20.0, clock=clock)
     yield catalogue
     await catalogue.aclose()
 

@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 from sqlalchemy import text
@@ -12,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from structlog.testing import capture_logs
 
 from infrastructure.database.models import SHARED
+from infrastructure.database.postgres_writer import PostgresWriter
 from infrastructure.database.repositories.knowledge import KnowledgeRepository
 from infrastructure.database.repositories.partitions import PartitionRepository
 from services.knowledge.following import KnowledgeFollower
@@ -213,15 +215,23 @@ async def test_a_follower_goes_on_when_the_database_is_back(two: tuple[Worker, W
         await look()
 
     other.follower.look = counted  # type: ignore[method-assign]
-    broken = other.database.engine.dialect.connect
+    engine, lean = other.database.engine, cast(PostgresWriter, other.database._lean)
+    broken, broken_lean = engine.dialect.connect, lean._connect
 
     def refuse(*args: object, **options: object) -> object:
         if away:
             raise ConnectionRefusedError
         return broken(*args, **options)
 
-    other.database.engine.dialect.connect = refuse  # type: ignore[method-assign]
-    await other.database.engine.dispose()
+    async def refuse_lean(*args: object, **options: object) -> object:
+        if away:
+            raise ConnectionRefusedError
+        return await broken_lean(*args, **options)
+
+    engine.dialect.connect = refuse  # type: ignore[method-assign]
+    lean._connect = refuse_lean  # type: ignore[method-assign]
+    await other.database.close()
+    lean._pool = None
     with pytest.raises(SQLAlchemyError):
         await look()
     with capture_logs() as logs:
