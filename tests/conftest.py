@@ -6,11 +6,20 @@ from typing import Any
 import pytest
 import structlog
 
-from tests.databases import database, database_url, empty_database_url, postgres, sqlite_template
+from tests.databases import (
+    database,
+    database_url,
+    empty_database_url,
+    postgres,
+    postgres_database,
+    postgres_url,
+    sqlite_template,
+)
 from tests.valkey import link, redis_url, valkey
 
 __all__ = [
-    "database", "database_url", "empty_database_url", "link", "postgres", "redis_url", "sqlite_template", "valkey",
+    "database", "database_url", "empty_database_url", "link", "postgres",
+    "postgres_database", "postgres_url", "redis_url", "sqlite_template", "valkey",
 ]  # fmt: skip
 
 LONG = ("workers", "evaluation", "browser", "e2e")  # folders whose tests start whole programs

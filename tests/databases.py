@@ -128,3 +128,16 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     database = Database(open_engine(database_url))
     yield database
     await database.close()
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> str:
+    return postgres.migrated()
+
+
+@pytest_asyncio.fixture
+async def postgres_database(postgres_url: str) -> AsyncIterator[Database]:
+    """An open PostgreSQL database with all tables."""
+    database = Database(open_engine(postgres_url))
+    yield database
+    await database.close()

@@ -87,10 +87,10 @@ class PostgresWriter:
             raise _Stale(fault) from fault
         try:
             result = await work(_ServerRows(connection, self._statements))
+            await transaction.commit()
         except BaseException:
             await _roll_back(connection, transaction)
             raise
-        await transaction.commit()
         return result
 
     async def _looking(self, connection: Any, work: Work[T]) -> T:

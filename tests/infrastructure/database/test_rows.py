@@ -1,7 +1,6 @@
 """Fixed statements in one transaction: the same on both databases, and readable by everyone else afterwards."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -13,7 +12,6 @@ from infrastructure.database.engine import Database, open_engine
 from infrastructure.database.models import Chat, Run, new_id
 from infrastructure.database.rows import Rows, inserting
 from infrastructure.database.together import Together
-from tests.databases import PostgresServer
 
 CHAT: Any = Chat.__table__
 RUN: Any = Run.__table__
@@ -42,18 +40,6 @@ async def add(database: Database, *rows: dict[str, Any]) -> int:
 async def titles(database: Database) -> set[str | None]:
     async with database.read() as session:
         return set((await session.execute(select(Chat.title))).scalars())
-
-
-@pytest.fixture
-def postgres_url(postgres: PostgresServer) -> str:
-    return postgres.migrated()
-
-
-@pytest.fixture
-async def postgres_database(postgres_url: str) -> AsyncIterator[Database]:
-    database = Database(open_engine(postgres_url))
-    yield database
-    await database.close()
 
 
 async def test_what_is_written_is_found_again_and_read_by_the_models(database: Database) -> None:
