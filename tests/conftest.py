@@ -37,7 +37,8 @@ def _room(item: pytest.Item) -> str:
 
 @pytest.fixture(autouse=True)
 def _loggers_are_as_they_were() -> Iterator[None]:
-    """Whatever a test's own service made of logging, the next test can listen to all that is said."""
+    """Whatever a test's own service made of logging, the next test can listen to all that is said, and nothing that
+    a test bound to its lines stands in another's."""
     configure = structlog.configure
 
     def without_keeping(*args: Any, **options: Any) -> None:
@@ -47,3 +48,4 @@ def _loggers_are_as_they_were() -> Iterator[None]:
     yield
     structlog.configure = configure
     structlog.reset_defaults()
+    assert not structlog.contextvars.get_contextvars(), "the next test's lines would carry these"

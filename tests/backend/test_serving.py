@@ -5,6 +5,7 @@ import signal
 import socket
 import threading
 from collections.abc import Mapping, Sequence
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,8 @@ def test_a_worker_serves_on_what_it_inherits(monkeypatch: pytest.MonkeyPatch, tm
     (listener,) = serving.listen("127.0.0.1", 0)
     row = table.claim()
     with listener:
-        worker.main([str(row), str(table.file), "99", "2.5", str(os.dup(listener.fileno()))])
+        given = [str(row), str(table.file), "99", "2.5", str(os.dup(listener.fileno()))]
+        copy_context().run(worker.main, given)  # from then on it says its number in every line
         assert served == [listener.getsockname()]
     assert begun == [(99, 2.5)]
     assert set(ignored) == set(worker.IGNORED)
