@@ -83,7 +83,8 @@ class Preparation:
         if run.agent_id is not None and self.agents is not None:
             persona = await self.agents.persona(run.agent_id, ask.owner)
         owner = ask.owner if ask.file_ids else run.owner  # an anonymous chat, which others read, has no one's files
-        scope = await self.scopes.of(owner, run.session.id, ask.file_ids, fresh=ask.fresh)
+        no_files = ask.fresh or (run.begun is not None and not run.begun.has_files)
+        scope = await self.scopes.of(owner, run.session.id, ask.file_ids, fresh=no_files)
         return Manner(persona, narrowed(scope, persona.scope), persona.model)
 
     def ended(self, run: Run, model: str, outcome: str) -> None:

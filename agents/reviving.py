@@ -63,6 +63,7 @@ def facts_of(run: Run) -> Mapping[str, Any] | None:
     asked = {name: getattr(run.ask, name) for name in ASK_FIELDS} | {"session_id": run.session.id}
     begun = asdict(run.begun) | {"at": run.begun.at.isoformat()}
     del begun["ahead"]  # it has its place, and keeps it
+    del begun["has_files"]  # the chat may have been given some by then: it is looked at anew
     return {"ask": asked, "file_ids": list(run.ask.file_ids), "begun": begun, "answer_id": run.answer_id}
 
 

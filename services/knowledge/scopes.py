@@ -36,8 +36,8 @@ class Scopes:
     ) -> Scope:
         """The shared knowledge and all of the owner's files, the chat's first; or just the `chosen` files.
 
-        A `fresh` chat is one that was made just now: it has no files. A file that is somebody else's is in no scope,
-        whatever chat it belongs to.
+        A `fresh` chat is known to have no files, as it was made just now or was looked at. A file that is somebody
+        else's is in no scope, whatever chat it belongs to.
 
         Raises:
             NotFound: a chosen file is not there, or somebody else's.

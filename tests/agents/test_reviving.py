@@ -42,6 +42,15 @@ async def test_a_run_comes_back_as_it_was_asked() -> None:
     assert (ask, begun, answer_id) == (replace(asked, must_exist=True), BEGUN, "answer")
 
 
+async def test_a_run_that_comes_back_does_not_rely_on_what_its_chat_had() -> None:
+    """Files may have been given to it while the run waited; and an older version knows of no such field."""
+    facts = facts_of(await run_of(Ask("Q?", "1.2.3.4", "s", True), replace(BEGUN, has_files=False, ahead=("r",))))
+    assert facts is not None
+    assert not {"has_files", "ahead"} & set(facts["begun"])
+    _, begun, _ = revived(orjson.loads(orjson.dumps(facts)))
+    assert (begun.has_files, begun.ahead) == (True, ())
+
+
 async def test_what_keeps_nothing_is_not_kept() -> None:
     plain = Ask("Q?", "1.2.3.4", "s", True)
     assert facts_of(await run_of(plain)) is not None

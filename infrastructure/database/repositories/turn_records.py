@@ -46,6 +46,7 @@ class BegunTurn:
     at: datetime
     agent_id: str | None = None  # the chat's
     ahead: tuple[str, ...] = ()  # the chat's runs that were under way, oldest first, where somebody looked
+    has_files: bool = True  # the chat, of its own, when the question was kept; True also where nobody looked
 
 
 @dataclass(frozen=True, slots=True)

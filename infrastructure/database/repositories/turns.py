@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, exists, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from infrastructure.database.models import Chat, ChatMessage, Run
+from infrastructure.database.models import Chat, ChatFile, ChatMessage, Run
 from infrastructure.database.repositories.turn_records import (
     BegunTurn,
     EndedTurn,
@@ -36,8 +36,13 @@ TITLE_CHARS = 80
 _chat: Any = Chat.__table__
 _message: Any = ChatMessage.__table__
 _run: Any = Run.__table__
+_chat_file: Any = ChatFile.__table__
+# Nearly no chat has files of its own: where this says so, nobody has to look for them. A row there is never without
+# its file, so the table alone tells what `files_of_chat` would find.
+_HAS_FILES = exists().where(_chat_file.c.chat_id == _chat.c.id).correlate(_chat)
 _CHAT_COLUMNS = (
     _chat.c.id, _chat.c.user_id, _chat.c.title, _chat.c.last_position, _chat.c.message_count, _chat.c.agent_id,
+    _HAS_FILES.label("has_files"),
 )  # fmt: skip
 _CHAT = select(*_CHAT_COLUMNS).where(_chat.c.id == bindparam("id")).with_for_update()
 _CHATS = select(*_CHAT_COLUMNS).where(one_of(_chat.c.id)).order_by(_chat.c.id).with_for_update()
@@ -110,6 +115,7 @@ class _Chat(NamedTuple):
     last_position: int
     message_count: int
     agent_id: str | None
+    has_files: bool
 
 
 class _Message(NamedTuple):
@@ -147,7 +153,7 @@ class _Beginning:
             rows = [_chat_row(turn) for turn in _ordered(missing)]
             await self._rows.change(self._rows.pick(_ADD_CHAT), rows)
             if self._rows.alone:
-                chats |= {row["id"]: _Chat(row["id"], row["user_id"], row["title"], 0, 0, None) for row in rows}
+                chats |= {row["id"]: _Chat(row["id"], row["user_id"], row["title"], 0, 0, None, False) for row in rows}
             else:  # another process may have been quicker
                 chats |= await self._chats([turn.chat_id for turn in missing])
         results: list[TurnResult | Exception] = []
@@ -199,7 +205,7 @@ class _Beginning:
         self._runs.append(_run_row(turn, message_id, position + 1))
         return BegunTurn(
             position + 1, chat.last_position, asked_at, question, message_id, chat.title is not None, bool(target),
-            turn.at, chat.agent_id, ahead,
+            turn.at, chat.agent_id, ahead, chat.has_files,
         )  # fmt: skip
 
     async def _ahead(self, turn: NewTurn, chat: _Chat) -> tuple[str, ...]:
