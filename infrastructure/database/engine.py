@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import orjson
 from sqlalchemy import URL, Connection, event, make_url
@@ -14,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from infrastructure.database.rows import Rows, to_json
-from infrastructure.database.sqlite_writer import SqliteWriter
+from infrastructure.database.sqlite_writer import SqliteWriter, Then
 
 if TYPE_CHECKING:
     from infrastructure.database.postgres_writer import PostgresWriter
@@ -122,6 +123,7 @@ class Database:
         self._writer = for_writing(engine)
         self._turn = asyncio.Lock() if self.is_sqlite else nullcontext()
         self._lean = _lean_writer(engine)
+        self._transactions: set[asyncio.Task[None]] = set()  # nobody else holds them
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
@@ -147,6 +149,35 @@ class Database:
             async with self._turn:
                 return await self._lean.transact(work)
 
+    def transact_soon(self, work: Callable[[Rows], Coroutine[Any, Any, T]], then: Then[T]) -> None:
+        """As `transact`, begun at once and with nobody who waits: `then` is called in the very turn of the event loop
+        in which the end is known, and a task's wake-up, one turn more, is spared.
+        """
+        if isinstance(self._lean, SqliteWriter) and _taken(self._turn):
+            self._lean.transact_soon(work, partial(self._give_back, then))
+        else:
+            self._transact_in_task(work, then)
+
+    def _transact_in_task(self, work: Callable[[Rows], Coroutine[Any, Any, T]], then: Then[T]) -> "asyncio.Task[None]":
+        task = asyncio.create_task(self._transact_then(work, then), name="transaction")
+        self._transactions.add(task)
+        task.add_done_callback(self._transactions.discard)
+        return task
+
+    def _give_back(self, then: Then[T], result: T | None, fault: BaseException | None) -> None:
+        cast(asyncio.Lock, self._turn).release()
+        then(result, fault)
+
+    async def _transact_then(self, work: Callable[[Rows], Coroutine[Any, Any, T]], then: Then[T]) -> None:
+        try:
+            result = await self.transact(work)
+        except BaseException as fault:
+            then(None, fault)
+            if not isinstance(fault, Exception):
+                raise
+        else:
+            then(result, None)
+
     async def look(self, work: Callable[[Rows], Coroutine[Any, Any, T]]) -> T:
         """The same for what only reads."""
         with _as_database_errors():
@@ -155,6 +186,19 @@ class Database:
     async def close(self) -> None:
         await self._lean.aclose()
         await self.engine.dispose()
+
+
+def _taken(lock: object) -> bool:
+    """Whether the lock could be taken without waiting, and was."""
+    if not isinstance(lock, asyncio.Lock):
+        return False
+    taking = lock.acquire()
+    try:
+        taking.send(None)
+    except StopIteration:
+        return True
+    taking.close()
+    return False
 
 
 def _lean_writer(engine: AsyncEngine) -> "SqliteWriter | PostgresWriter":

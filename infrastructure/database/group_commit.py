@@ -8,6 +8,7 @@ Each caller learns of its own work alone: what fails takes no other with it.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Collection, Coroutine, Sequence
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import structlog
@@ -44,7 +45,9 @@ class GroupCommit(Generic[Work, Done]):
         self._apply = apply
         self._key = key
         self._waiting: deque[tuple[Work, asyncio.Future[Done]]] = deque()
-        self._working: asyncio.Task[None] | None = None
+        self._alone: deque[tuple[Work, asyncio.Future[Done]]] = deque()  # parts of a batch that failed as a whole
+        self._resting = asyncio.Event()
+        self._resting.set()
 
     async def submit(self, work: Work) -> Done:
         """Do `work`; returns when it is committed.
@@ -60,23 +63,22 @@ class GroupCommit(Generic[Work, Done]):
             raise StorageUnavailable("The database does not keep up. Try again in a moment.", retry_after=1.0)
         done: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
         self._waiting.append((work, done))
-        if self._working is None:
-            self._working = asyncio.create_task(self._work(), name="group commit")
+        if self._resting.is_set():
+            self._resting.clear()
+            self._go_on()
         return await done
 
     async def aclose(self) -> None:
         """Wait until all that was submitted is done."""
-        while self._working is not None:
-            await asyncio.wait((self._working,))
+        await self._resting.wait()
 
-    async def _work(self) -> None:
-        try:
-            while self._waiting:
-                await self._commit(self._next_batch())
-        finally:  # nothing is left but where this task was cancelled
-            self._working = None
-            self._fail(self._waiting, ShutDown())
-            self._waiting.clear()
+    def _go_on(self) -> None:
+        """Begin the next transaction, if there is anything to do."""
+        batch = [self._alone.popleft()] if self._alone else self._next_batch()
+        if not batch:
+            return self._resting.set()
+        works = [work for work, _ in batch]
+        self._database.transact_soon(lambda rows: self._apply(rows, works), partial(self._done, batch))
 
     def _next_batch(self) -> list[tuple[Work, asyncio.Future[Done]]]:
         batch: list[tuple[Work, asyncio.Future[Done]]] = []
@@ -90,27 +92,28 @@ class GroupCommit(Generic[Work, Done]):
         self._waiting.extendleft(reversed(later))
         return batch
 
-    async def _commit(self, batch: list[tuple[Work, asyncio.Future[Done]]]) -> None:
-        try:
-            works = [work for work, _ in batch]
-            results = await self._database.transact(lambda rows: self._apply(rows, works))
-        except asyncio.CancelledError:
-            self._fail(batch, ShutDown())
-            raise
-        except Exception as fault:  # noqa: BLE001  whoever waits is told, each of them
-            await self._failed(batch, fault)
-        else:
+    def _done(
+        self, batch: list[tuple[Work, asyncio.Future[Done]]], results: Sequence[Done | Exception] | None,
+        fault: BaseException | None,
+    ) -> None:  # fmt: skip
+        if results is not None:
             for (_, done), result in zip(batch, results, strict=True):
                 _settle(done, result)
+        elif isinstance(fault, Exception):
+            self._failed(batch, fault)
+        else:  # the event loop ends
+            self._fail([*batch, *self._alone, *self._waiting], ShutDown())
+            self._alone.clear()
+            self._waiting.clear()
+        self._go_on()
 
-    async def _failed(self, batch: list[tuple[Work, asyncio.Future[Done]]], fault: Exception) -> None:
+    def _failed(self, batch: list[tuple[Work, asyncio.Future[Done]]], fault: Exception) -> None:
         if is_unavailable(fault):
             self._fail(batch, fault)
         elif len(batch) == 1:
             _settle(batch[0][1], fault)
         else:
-            for one in batch:
-                await self._commit([one])
+            self._alone.extend(batch)
 
     def _fail(self, batch: Collection[tuple[Work, asyncio.Future[Done]]], fault: Exception) -> None:
         if not batch:

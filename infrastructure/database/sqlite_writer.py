@@ -8,6 +8,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -21,6 +22,8 @@ from infrastructure.database.sqlite_texts import for_keys, for_rows, pieces
 from infrastructure.database.together import Together
 
 T = TypeVar("T")
+Then = Callable[[T | None, BaseException | None], None]
+"""Told of a transaction's result, or of its fault."""
 _DIALECT = sqlite.dialect(
     paramstyle="qmark",
     json_serializer=to_json,
@@ -50,12 +53,31 @@ class SqliteWriter:
         """The same for what only reads."""
         return await self._in_thread(work, "BEGIN")
 
+    def transact_soon(self, work: Callable[[Rows], Coroutine[Any, Any, T]], then: Then[T]) -> None:
+        """As `transact`, with nobody who waits: `then` is called in the event loop's next turn after its end."""
+        loop = asyncio.get_running_loop()
+        try:
+            self._thread.submit(self._run_soon, work, then, loop)
+        except RuntimeError as fault:  # it is closed
+            loop.call_soon(then, None, fault)
+
     async def aclose(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
         self._thread.shutdown()
 
     async def _in_thread(self, work: Callable[[Rows], Coroutine[Any, Any, T]], begin: str) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, work, begin)
+
+    def _run_soon(
+        self, work: Callable[[Rows], Coroutine[Any, Any, T]], then: Then[T], loop: asyncio.AbstractEventLoop
+    ) -> None:
+        result, fault = None, None
+        try:
+            result = self._run(work, "BEGIN IMMEDIATE")
+        except BaseException as error:  # noqa: BLE001  whoever is told of the result is told of this
+            fault = error
+        with suppress(RuntimeError):  # the loop is closed, and nobody there to be told
+            loop.call_soon_threadsafe(then, result, fault)
 
     def _run(self, work: Callable[[Rows], Coroutine[Any, Any, T]], begin: str) -> T:
         try:

@@ -7,6 +7,10 @@ workers have what one has. CPU is of all the service's processes; what PostgreSQ
 is 16 clients of 64 tokens without a pause, s200 is 200 clients of 64 tokens 20 ms apart. Rounds are interleaved, each
 with new servers and an empty database; medians are printed. A worker that is behind sends words that arrived together
 as one frame: `reads/answer` tells how many were left. `others' cores` is PostgreSQL, Redis, and whatever else runs.
+
+Two busy processes are slower than one on the same cores, whatever they are: caches and clocks are shared, and a machine
+may be shared with others. So two services that have nothing to do with each other, with half of the clients each, stand
+beside the two workers: what the two workers cost more than these is the price of being one service.
 """
 
 import argparse
@@ -15,7 +19,7 @@ import json
 import statistics
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,14 +34,15 @@ from tests.valkey import valkey_server
 from tests.workers.fleet import SETTINGS, one_port
 
 CELLS = {
-    "c16": ("bench-64x0", ("-c", "16")),
-    "s200": ("bench-64x20", ("-c", "200", "-r", "3", "--ramp", "1.2", "-w", "1")),
+    "c16": ("bench-64x0", 16, ()),
+    "s200": ("bench-64x20", 200, ("-r", "3", "--ramp", "1.2", "-w", "1")),
 }
-MEMORY, REDIS, TWO = "one, memory log", "one, Redis log", "two, Redis log"
+MEMORY, REDIS, TWO, APART = "one, memory log", "one, Redis log", "two, Redis log", "two apart, Redis log"
 SERVICES: Mapping[str, Mapping[str, Any]] = {
     MEMORY: {},
     REDIS: {"REDIS_URL": ""},
     TWO: {"REDIS_URL": "", "WEB_CONCURRENCY": 2},
+    APART: {"REDIS_URL": ""},
 }
 COLUMNS = {
     "answers/s": ("rps",), "CPU ms/answer": ("cpu_ms_per_req",), "PostgreSQL": ("postgres_ms",), "Redis": ("redis_ms",),
@@ -64,6 +69,7 @@ class Wanted:
 WANTED = (
     Wanted("two workers' CPU an answer", "CPU ms/answer", TWO, REDIS, most=1.1),
     Wanted("two workers' answers/s", "answers/s", TWO, REDIS, least=1.25),
+    Wanted("two workers' CPU an answer, of what two apart take", "CPU ms/answer", TWO, APART, most=1.1),
     Wanted("the Redis log's CPU an answer", "CPU ms/answer", REDIS, MEMORY, most=2.5),
 )
 PACED = frozenset({("s200", "answers/s")})  # the model's pace sets it
@@ -102,13 +108,13 @@ async def stand_in(bench: Path, folder: Path) -> AsyncIterator[Target]:
         yield Target(pid, port)
 
 
-async def load(bench: Path, target: Target, model: Target, cell: str, seconds: float) -> dict[str, Any]:
-    """What `load.py` finds."""
-    name, options = CELLS[cell]
+async def load(bench: Path, target: Target, model: Target, cell: str, seconds: float, share: int = 1) -> dict[str, Any]:
+    """What `load.py` finds with one of so many shares of the cell's clients."""
+    name, clients, options = CELLS[cell]
     duration = ("-d", str(seconds)) if "-r" not in options else ()
     process = await asyncio.create_subprocess_exec(
         sys.executable, str(bench / "load.py"), "-a", "ws", "-u", f"http://127.0.0.1:{target.port}/ws/ask", "-m", name,
-        "--pid", str(target.pid), "--upstream-pid", str(model.pid), *options, *duration,
+        "--pid", str(target.pid), "--upstream-pid", str(model.pid), "-c", str(clients // share), *options, *duration,
         stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     output, _ = await process.communicate()
@@ -132,19 +138,52 @@ class Bench:
         }
 
     async def round(self, model: Target, cell: str, name: str) -> None:
-        more = {key: value or f"{self._valkey.connection_url}/0" for key, value in SERVICES[name].items()}
-        database = await asyncio.to_thread(self._postgres.migrated)
-        with TemporaryDirectory() as folder:
-            settings = {"DATABASE_URL": database, **more}
-            async with service(settings, model, CELLS[cell][0], Path(folder)) as target:
-                before = {what: cpu_seconds(pid) for what, pid in self._pids.items()}
-                found = await load(self._bench, target, model, cell, self._seconds)
-                used = {what: cpu_seconds(pid) - before[what] for what, pid in self._pids.items()}
-        answers = max(1, found.get("ok", 0) or found.get("requests", 0) or 1)
-        found |= {what: seconds * 1000 / answers for what, seconds in used.items()}
+        async with AsyncExitStack() as stack:
+            targets = [await stack.enter_async_context(self._one(model, cell, name, n)) for n in range(_copies(name))]
+            before = {what: cpu_seconds(pid) for what, pid in self._pids.items()}
+            shares = (load(self._bench, one, model, cell, self._seconds, len(targets)) for one in targets)
+            found = together(await asyncio.gather(*shares))
+            used = {what: cpu_seconds(pid) - before[what] for what, pid in self._pids.items()}
+        found |= {what: seconds * 1000 / answers(found) for what, seconds in used.items()}
         self.rounds[cell][name].append(found)
         row = ", ".join(f"{column} {figure(found, place):.1f}" for column, place in list(COLUMNS.items())[:4])
         print(f"{cell} {name}: {row}, wrong {wrong(found)} {found.get('sample_error', '')}", flush=True)
+
+    @asynccontextmanager
+    async def _one(self, model: Target, cell: str, name: str, number: int) -> AsyncIterator[Target]:
+        """A service with a database of its own, and of Redis's databases the one of that number."""
+        more = {key: value or f"{self._valkey.connection_url}/{number}" for key, value in SERVICES[name].items()}
+        database = await asyncio.to_thread(self._postgres.migrated)
+        with TemporaryDirectory() as folder:
+            async with service({"DATABASE_URL": database, **more}, model, CELLS[cell][0], Path(folder)) as target:
+                yield target
+
+
+def _copies(name: str) -> int:
+    return 2 if name == APART else 1
+
+
+def answers(found: Mapping[str, Any]) -> int:
+    return max(1, found.get("ok", 0) or found.get("requests", 0) or 1)
+
+
+def together(loads: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What several loads at once come to: sums, CPU by answers, of all else the worst."""
+    if len(loads) == 1:
+        return loads[0]
+    of_all = sum(map(answers, loads))
+    worst: dict[str, Any] = {
+        key: {part: max(one[key][part] or 0 for one in loads) for part in first}
+        for key, first in loads[0].items()
+        if isinstance(first, dict)
+    }
+    return {
+        **loads[0], **worst,
+        **{key: sum(one.get(key) or 0 for one in loads) for key in ("ok", "errors", "short", "hung", "rps")},
+        "rss_peak_mb": sum(one["rss_peak_mb"] for one in loads),
+        "cpu_ms_per_req": sum(one["cpu_ms_per_req"] * answers(one) for one in loads) / of_all,
+        "reads_per_answer": sum(one["reads_per_answer"] * answers(one) for one in loads) / of_all,
+    }  # fmt: skip
 
 
 def wrong(found: Mapping[str, Any]) -> int:

@@ -19,6 +19,7 @@ from infrastructure.database.models import new_id
 from infrastructure.database.repositories.conversations import ChatState, StoredTurn
 from infrastructure.database.repositories.turns import BegunTurn, KnownTurn, NewTurn
 from infrastructure.database.rows import Rows
+from infrastructure.database.sqlite_writer import Then
 from infrastructure.errors import StorageUnavailable, Unauthorized
 from services import conversations as module
 from services.conversations import Conversations
@@ -68,6 +69,9 @@ class Faulty(Database):
     def __init__(self, url: str) -> None:
         super().__init__(open_engine(url))
         self.faults: list[str] = []
+
+    def transact_soon(self, work: Callable[[Rows], Coroutine[Any, Any, Any]], then: Then[Any]) -> None:
+        self._transact_in_task(work, then)
 
     async def transact(self, work: Callable[[Rows], Coroutine[Any, Any, Any]]) -> Any:
         fault = self.faults.pop(0) if self.faults else None

@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import pytest_asyncio
@@ -16,8 +16,10 @@ from infrastructure.database import group_commit
 from infrastructure.database.engine import Database, open_engine
 from infrastructure.database.group_commit import MAX_BATCH, GroupCommit
 from infrastructure.database.rows import Rows, inserting
+from infrastructure.database.sqlite_writer import Then
 from infrastructure.errors import Conflict, StorageUnavailable
 
+T = TypeVar("T")
 NOTE = Table("note", MetaData(), Column("body", String(100), primary_key=True))
 ADD_NOTE = inserting(NOTE, "body")
 
@@ -32,9 +34,15 @@ class HeldDatabase(Database):
         self.may_go_on = asyncio.Event()
         self.may_go_on.set()
 
-    async def transact(self, work: Callable[[Rows], Coroutine[Any, Any, Any]]) -> Any:
+    def transact_soon(self, work: Callable[[Rows], Coroutine[Any, Any, T]], then: Then[T]) -> None:
         self.transactions += 1
         self.entered.set()
+        if self.may_go_on.is_set():
+            super().transact_soon(work, then)
+        else:
+            self.held = self._transact_in_task(work, then)
+
+    async def transact(self, work: Callable[[Rows], Coroutine[Any, Any, T]]) -> T:
         await self.may_go_on.wait()
         return await super().transact(work)
 
@@ -221,11 +229,31 @@ async def test_closing_without_work_is_done_at_once(notes: Notes) -> None:
 async def test_when_the_loop_ends_those_who_wait_are_told(notes: Notes) -> None:
     first = await notes.held()
     (waiting,) = await notes.submit("a1")
-    working = next(task for task in asyncio.all_tasks() if task.get_name() == "group commit")
-    working.cancel()
+    notes.database.held.cancel()
     for task in (first, waiting):
         with pytest.raises(StorageUnavailable):
             await task
     notes.go_on()
     assert await notes.kept() == []
     assert await notes.group.submit("b2") == "B2"
+
+
+async def test_after_the_end_of_the_database_whoever_comes_is_told(tmp_path: Path) -> None:
+    notes = Notes(HeldDatabase(f"sqlite:///{tmp_path}/x.db"))
+    await notes.database.close()
+    results = await asyncio.gather(*await notes.submit("a1", "b2", "c3"), return_exceptions=True)
+    assert [type(result) for result in results] == [RuntimeError] * 3
+    await asyncio.wait_for(notes.group.aclose(), 30)
+
+
+async def test_on_sqlite_a_group_waits_for_another_kind_of_writer(tmp_path: Path) -> None:
+    """There is one place for writers in this process, and nobody waits in the database itself."""
+    notes = Notes(HeldDatabase(f"sqlite:///{tmp_path}/x.db"))
+    async with notes.database.write() as session:
+        await session.execute(CreateTable(NOTE))
+        waiting = await notes.submit("a1", "b2")
+        await session.execute(ADD_NOTE, {"body": "0"})
+        assert not any(task.done() for task in waiting)
+    assert await asyncio.gather(*waiting) == ["A1", "B2"]
+    assert await notes.kept() == ["0", "1", "2"]
+    await notes.database.close()
