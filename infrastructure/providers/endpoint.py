@@ -11,6 +11,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from infrastructure.providers.body import TellingConnector
+from infrastructure.providers.prompt_request import PromptRequest
 
 Token = Callable[[], Awaitable[str]]
 """Gives a bearer token that is good now, for endpoints whose tokens expire."""
@@ -97,6 +98,7 @@ class Endpoint:
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=self._headers,
             timeout=self._timeout,
+            request_class=PromptRequest,
         )
         return self._session
 
