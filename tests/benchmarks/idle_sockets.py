@@ -194,7 +194,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--sockets", type=int, default=5000)
     parser.add_argument("--streams", type=int, default=500)
-    parser.add_argument("--fill", type=int, default=12_000, help="answers before: more than the 10,000 runs remembered")
+    parser.add_argument("--fill", type=int, default=52_000, help="answers before: more than the requests remembered")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)  # how it starts the service
     return parser.parse_args()
 
