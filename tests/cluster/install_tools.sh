@@ -8,7 +8,7 @@ has() { PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null 2>&1; }
 # Debian starts what it installs unless it is told not to; nothing but this installation is told so.
 install() {
     policy=/usr/sbin/policy-rc.d
-    test -e $policy || { printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy && trap 'rm -f $policy' EXIT; }
+    test -e "$policy" || { printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod +x "$policy" && trap 'rm -f "$policy"' EXIT; }
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=120 "$@"
 }
 twice() { "$@" >/dev/null 2>&1 || { apt-get update -qq >/dev/null 2>&1; "$@" >/dev/null 2>&1; }; }

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -143,7 +144,7 @@ async def _started(*command: str, proxy: Proxy, settings: Mapping[str, str] | No
     said = asyncio.create_task(process.stdout.read())  # type: ignore[union-attr]  # it is a pipe
     try:
         async with asyncio.timeout(START_SECONDS):
-            while not await _listens(proxy.secure):
+            while not await _serves(proxy):
                 assert process.returncode is None, (await said).decode()
                 await asyncio.sleep(0.05)
         yield
@@ -154,10 +155,12 @@ async def _started(*command: str, proxy: Proxy, settings: Mapping[str, str] | No
         await said
 
 
-async def _listens(port: int) -> bool:
+async def _serves(proxy: Proxy) -> bool:
+    """Whether both doors know where to lead: Traefik opens them before it has read its routes."""
     try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
+        async with httpx.AsyncClient(verify=proxy.trust()) as client:
+            live = await client.get(f"{proxy.url}/health/live")
+            plain = await client.get(f"http://{DOMAIN}:{proxy.plain}/")
+    except httpx.TransportError:
         return False
-    writer.close()
-    return True
+    return live.status_code == 200 and plain.status_code != 404

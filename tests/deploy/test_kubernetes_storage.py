@@ -29,6 +29,14 @@ async def ask(client: httpx.AsyncClient) -> dict[str, str]:
     return body
 
 
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[PostgresServer]:
+    """A server of its own: on the one that all others share somebody may have made the same role."""
+    server = PostgresServer()
+    yield server
+    server.stop()
+
+
 @pytest.fixture
 def cluster(postgres: PostgresServer, tmp_path: Path) -> Iterator[Cluster]:
     host = make_url(postgres.url("postgres")).query["host"]
