@@ -27,6 +27,7 @@ class Gate:
         self.open.set()
         self.failures = 0
         it.database.transact = self.transact  # type: ignore[method-assign]
+        it.database.transact_soon = it.database._transact_in_task  # type: ignore[method-assign,assignment]
 
     def close(self) -> None:
         self.open.clear()
