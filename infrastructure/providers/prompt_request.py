@@ -32,7 +32,7 @@ def _begun(work: Coroutine[Any, Any, None]) -> Coroutine[Any, Any, None]:
         waits_for = work.send(None)
     except StopIteration:
         return _nothing()
-    except BaseException as fault:  # noqa: BLE001  it belongs to the task that is to write
+    except Exception as fault:  # noqa: BLE001  it belongs to the task that is to write
         return _raising(fault)
     return _rest(work, waits_for)
 
@@ -41,7 +41,7 @@ async def _nothing() -> None:
     """All is written."""
 
 
-async def _raising(fault: BaseException) -> None:
+async def _raising(fault: Exception) -> None:
     raise fault
 
 
